@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * A sample on its way from a program to the profiler thread: a header, then the frames, then the thread's context.
+ *
+ *     struct otp_record
+ *     uint64_t frames[kernel_frames + user_frames]     kernel part first, each part leaf first
+ *     OTEP 4947 record, context_size bytes             absent if context_size is 0
+ *
+ * Frames are addresses inside the instruction that was running: the program counter itself in a leaf, the return
+ * address - 1 in a caller.
+ */
+#ifndef OTP_BPF_RECORD_H
+#define OTP_BPF_RECORD_H
+
+#include "shared_types.h"
+
+#define OTP_RECORD_VERSION 1
+#define OTP_FRAMES_MAX 512        /* user frames */
+#define OTP_KERNEL_FRAMES_MAX 64
+
+enum otp_record_type {
+    OTP_RECORD_CPU = 1,
+};
+
+enum otp_record_flags {
+    OTP_RECORD_IN_KERNEL = 1, /* the thread was in the kernel */
+};
+
+/* Why the user stack ends; the same numbers as enum otelprof_stack_stop. */
+enum otp_stop {
+    OTP_STOP_COMPLETE = 0,
+    OTP_STOP_UNKNOWN_MODULE = 1,
+    OTP_STOP_NO_ROWS = 2,
+    OTP_STOP_UNSUPPORTED = 3,
+    OTP_STOP_READ_FAULT = 4,
+    OTP_STOP_BAD_FRAME = 5,
+    OTP_STOP_DEPTH = 6,
+    OTP_STOP_EXITING = 7,
+    OTP_STOP_NO_TABLES = 8,
+    OTP_STOP_COUNT = 9,
+};
+
+struct otp_record {
+    uint16_t version;       /* OTP_RECORD_VERSION */
+    uint8_t type;           /* enum otp_record_type */
+    uint8_t stop;           /* enum otp_stop */
+    uint16_t kernel_frames; /* count */
+    uint16_t user_frames;   /* count */
+    uint32_t tgid;          /* as the kernel sees it */
+    uint32_t tid;           /* as the thread's own PID namespace numbers it */
+    uint32_t cpu;
+    uint16_t flags;         /* enum otp_record_flags */
+    uint16_t context_size;  /* bytes */
+    uint32_t directory;     /* otp_control.directory that the walk used: says which modules were where */
+    uint32_t reserved;
+    uint64_t time_ns;     /* the kernel's monotonic clock */
+    uint64_t weight;      /* what the sample stands for: CPU time in ns */
+    uint64_t interval_ns; /* sampling interval in force */
+    char thread_name[16];
+    uint64_t frames[];
+};
+_Static_assert(sizeof(struct otp_record) == 80, "header of a record");
+
+#endif

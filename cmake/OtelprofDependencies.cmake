@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+pkg_check_modules(LIBBPF REQUIRED libbpf>=1.1)
+pkg_check_modules(LIBELF REQUIRED IMPORTED_TARGET libelf)
+pkg_check_modules(LIBDW REQUIRED IMPORTED_TARGET libdw)
+pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c)
+pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
+
+find_program(OTELPROF_CLANG NAMES clang-14 clang REQUIRED)
+find_program(OTELPROF_LLVM_STRIP NAMES llvm-strip-14 llvm-strip REQUIRED)
+find_program(OTELPROF_BPFTOOL NAMES bpftool PATHS /usr/sbin /sbin REQUIRED)
+find_program(OTELPROF_PROTOC NAMES protoc REQUIRED)
+find_program(OTELPROF_PROTOC_C NAMES protoc-gen-c protoc-c REQUIRED)
+
+# libbpf goes into our objects, hidden: its print callback is process-wide, and a user installs one .so. The archive
+# that distributions ship is not made for shared objects (a direct reference to the C library's stderr), so a copy
+# of it gets a variable of ours instead.
+find_library(OTELPROF_LIBBPF_ARCHIVE NAMES libbpf.a HINTS ${LIBBPF_LIBRARY_DIRS} REQUIRED)
+set(OTELPROF_LIBBPF_COPY ${CMAKE_BINARY_DIR}/libotelprof-bpf.a)
+add_custom_command(
+    OUTPUT ${OTELPROF_LIBBPF_COPY}
+    COMMAND ${CMAKE_OBJCOPY} --redefine-sym stderr=otelprof_bpf_stderr ${OTELPROF_LIBBPF_ARCHIVE} ${OTELPROF_LIBBPF_COPY}
+    DEPENDS ${OTELPROF_LIBBPF_ARCHIVE}
+    VERBATIM)
+add_custom_target(otelprof_libbpf_copy DEPENDS ${OTELPROF_LIBBPF_COPY})

@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * otelprof: a profiler that a C or C++ service carries inside itself.
+ *
+ * This header is the manual. Read it from top to bottom: a tour, lifecycle, options, spans, threads, then what
+ * the library tells about itself.
+ *
+ *     #include <otelprof/otelprof.h>
+ *
+ *     int main(void) {
+ *         otelprof_init(NULL);                       // everything from the environment
+ *         ...
+ *         struct otelprof_span_token span = otelprof_span_enter(trace_id, span_id, OTELPROF_FLAG_SAMPLED);
+ *         otelprof_span_attribute("http.route", "/users/{id}");
+ *         handle_request();
+ *         otelprof_span_exit(span);
+ *         ...
+ *         otelprof_shutdown(5000);                   // writes the last window
+ *     }
+ *
+ * A failure to start is never the service's problem: otelprof_init() returns an error, the state is
+ * OTELPROF_STATE_OFF with a reason, and every other call stays safe and does nothing. Nothing is written to
+ * stdout or stderr unless OTELPROF_LOG=stderr asks for it.
+ *
+ * What every function promises unless its comment says otherwise:
+ *   threads   may be called from any thread, at any time: before init, after a failed init, after shutdown.
+ *   signals   not async-signal-safe.
+ *   fork      in a forked child every call sees state "off" until the child initialises again (see `fork` below).
+ *   errno     is left as it was.
+ *   strings   passed in are copied, or used only during the call; they are never kept.
+ *   returns   0 or a positive value for success, a negative enum otelprof_error for failure.
+ */
+#ifndef OTELPROF_OTELPROF_H
+#define OTELPROF_OTELPROF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <otelprof/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define OTELPROF_API __attribute__((visibility("default")))
+#else
+#define OTELPROF_API
+#endif
+
+/* ------------------------------------------------------------------------------------------- errors */
+
+/* What a call can answer. Values are part of the ABI. Since 0.1. */
+enum otelprof_error {
+    OTELPROF_OK = 0,
+    OTELPROF_E_INVALID = -1,   /* an argument or an option has no meaning; nothing was changed */
+    OTELPROF_E_ALREADY = -2,   /* already running (here, or in another copy of the library in this process) */
+    OTELPROF_E_BUSY = -3,      /* another thread is starting or stopping right now */
+    OTELPROF_E_STATE = -4,     /* not running, so the call has nothing to act on */
+    OTELPROF_E_PRIVILEGE = -5, /* the kernel refused; otelprof_diagnose() names the capability */
+    OTELPROF_E_KERNEL = -6,    /* the kernel lacks a feature that is needed */
+    OTELPROF_E_MEMORY = -7,    /* out of memory, or over a limit on memory */
+    OTELPROF_E_SYSTEM = -8,    /* a system call failed; otelprof_last_error() names it */
+    OTELPROF_E_TIMEOUT = -9,   /* the time given ran out; the work goes on in the background */
+    OTELPROF_E_LIMIT = -10,    /* a stated limit is reached (keys, slots, nesting, length) */
+    OTELPROF_E_ORDER = -11,    /* span calls out of order, on another thread, or a token used twice */
+    OTELPROF_E_DISABLED = -12, /* switched off by OTEL_SDK_DISABLED or OTELPROF_DISABLED */
+    OTELPROF_E_EXPORT = -13,   /* a profile could not be written or delivered */
+};
+
+/* The name of an error as a constant string ("OTELPROF_E_BUSY: ..."). Never NULL; async-signal-safe. Since 0.1. */
+OTELPROF_API const char *otelprof_strerror(int error);
+
+/*
+ * One sentence about the last call that failed on the calling thread: what failed, on which object, with which
+ * errno. "" if none did. Owned by the library, valid until the thread's next otelprof call. Since 0.1.
+ */
+OTELPROF_API const char *otelprof_last_error(void);
+
+/* ----------------------------------------------------------------------------------------- lifecycle */
+
+/* Since 0.1. */
+enum otelprof_state {
+    OTELPROF_STATE_OFF = 0,      /* never started, failed to start, or a forked child */
+    OTELPROF_STATE_STARTING = 1, /* otelprof_init() is at work, or timed out and goes on in the background */
+    OTELPROF_STATE_RUNNING = 2,  /* every profile type that was asked for is being taken */
+    OTELPROF_STATE_DEGRADED = 3, /* running, but something that was asked for is not possible */
+    OTELPROF_STATE_STOPPED = 4,  /* after otelprof_shutdown(); otelprof_init() starts anew */
+};
+
+/* Profile types, as bits. This release takes OTELPROF_CPU; the others are refused with OTELPROF_E_INVALID. */
+enum otelprof_profile_type {
+    OTELPROF_CPU = 1,
+    OTELPROF_WALL = 2,
+    OTELPROF_HEAP = 4,
+    OTELPROF_LOCK = 8,
+    OTELPROF_THREADS = 16,
+};
+
+/* How much each CPU sample keeps. Since 0.1. */
+enum otelprof_detail {
+    OTELPROF_DETAIL_FULL = 0,   /* timestamps, thread id, thread name, CPU number, span (the default) */
+    OTELPROF_DETAIL_NAMED = 1,  /* timestamps, thread name, span */
+    OTELPROF_DETAIL_MERGED = 2, /* no timestamps: equal samples become one with a count */
+};
+
+/* What happens in a forked child. Since 0.1. */
+enum otelprof_fork_mode {
+    OTELPROF_FORK_OFF = 0,    /* the child is off until it calls otelprof_init() itself (default when linked) */
+    OTELPROF_FORK_FOLLOW = 1, /* started again at the child's next otelprof_init or span call, on a thread of its own;
+                                 under `otelprof run` without any call */
+};
+
+/* Severity of a log message. Since 0.1. */
+enum otelprof_log_level {
+    OTELPROF_LOG_ERROR = 0,
+    OTELPROF_LOG_WARN = 1,
+    OTELPROF_LOG_INFO = 2,
+    OTELPROF_LOG_DEBUG = 3,
+};
+
+/*
+ * Receives one message, without a newline. Called on the thread that noticed the event: the caller of
+ * otelprof_init(), or a thread of the library; never two at once. Must not call otelprof functions other than
+ * otelprof_state() and otelprof_strerror(). `message` is valid during the call only.
+ */
+typedef void (*otelprof_log_fn)(void *user, enum otelprof_log_level level, const char *message);
+
+/*
+ * Receives one encoded ExportProfilesServiceRequest (protobuf, uncompressed) instead of the configured output.
+ * Called on the thread "otelprof-export". Returns 0 when the bytes were taken, anything else counts them as lost.
+ * `bytes` is valid during the call only. It may take its time: sampling does not wait, but windows that do not fit
+ * the queue meanwhile are dropped and counted.
+ */
+typedef int (*otelprof_export_fn)(void *user, const void *bytes, size_t size);
+
+/* An integer option that was not set. It differs from 0. Pointers that are not set are NULL. */
+#define OTELPROF_UNSET (-1)
+
+/*
+ * Options of otelprof_init(). Initialise with OTELPROF_OPTIONS_INIT, then set what you want. For each field: the
+ * value set here, else the environment variable, else the default. A variable that is empty counts as not set;
+ * one that cannot be understood is reported through the logger and ignored. Processes with raised privileges
+ * (AT_SECURE: setuid, file capabilities) do not read the environment at all. Since 0.1.
+ */
+struct otelprof_options {
+    size_t size; /* sizeof(struct otelprof_options): lets old programs run with newer libraries */
+
+    const char *service_name;        /* OTEL_SERVICE_NAME; default unknown_service:EXECUTABLE */
+    const char *service_version;     /* service.version of OTEL_RESOURCE_ATTRIBUTES */
+    const char *service_namespace;   /* service.namespace of OTEL_RESOURCE_ATTRIBUTES */
+    const char *resource_attributes; /* OTEL_RESOURCE_ATTRIBUTES: "key=value,key=value", percent-encoded */
+
+    int64_t profiles;          /* OTELPROF_PROFILES=cpu,...: bits of enum otelprof_profile_type; default: all of this release */
+    int64_t rate_hz;           /* OTELPROF_RATE: CPU samples a second on each CPU, 1 to 10000; default 99 */
+    int64_t window_ms;         /* OTELPROF_WINDOW_MS: length of an export window, 100 to 600000; default 10000 */
+    int64_t detail;            /* OTELPROF_DETAIL=full|named|merged: enum otelprof_detail; default full */
+    int64_t kernel_frames;     /* OTELPROF_KERNEL_FRAMES: 1 takes the kernel part of stacks too (default), 0 does not */
+    int64_t max_threads;       /* OTELPROF_MAX_THREADS: threads that can be inside spans at once, 16 to 65536; default
+                                  1024. Each takes 576 bytes of kernel memory. A thread without a slot is a counted loss */
+    int64_t memory_limit_bytes; /* OTELPROF_MEMORY_LIMIT: for windows and caches together, at least 4 MiB; default 32 MiB */
+    int64_t start_timeout_ms;  /* OTELPROF_START_TIMEOUT_MS: how long otelprof_init() waits until attached; default 2000 */
+    int64_t fork_mode;         /* OTELPROF_FORK=off|follow: enum otelprof_fork_mode; default off */
+    int64_t publish_context;   /* OTELPROF_PUBLISH_CONTEXT: 1 (default) publishes the OpenTelemetry process context */
+
+    const char *output_dir;       /* OTELPROF_OUTPUT_DIR: OTLP files go there (created if missing) */
+    int64_t output_max_bytes;     /* OTELPROF_OUTPUT_MAX_BYTES: of all files; the oldest go first. Default 256 MiB */
+    int64_t output_max_files;     /* OTELPROF_OUTPUT_MAX_FILES: default 1000 */
+
+    otelprof_log_fn log; /* default: none. OTELPROF_LOG=stderr writes to stderr instead, if this is not set */
+    void *log_user;
+    int64_t log_level; /* OTELPROF_LOG_LEVEL=error|warn|info|debug; default info */
+
+    otelprof_export_fn export_bytes; /* instead of output_dir */
+    void *export_user;
+};
+
+#define OTELPROF_OPTIONS_INIT                                                                                          \
+    {                                                                                                                  \
+        sizeof(struct otelprof_options), NULL, NULL, NULL, NULL, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET,       \
+            OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET,            \
+            OTELPROF_UNSET, NULL, OTELPROF_UNSET, OTELPROF_UNSET, NULL, NULL, OTELPROF_UNSET, NULL, NULL               \
+    }
+
+/*
+ * Starts profiling this process. `options` may be NULL: everything from the environment. Returns when the kernel
+ * programs are attached (so a host may drop its privileges next), or after start_timeout_ms. Safe from a
+ * constructor, and from several threads at once: one starts, the others get OTELPROF_E_BUSY.
+ *
+ * Errors: OTELPROF_E_INVALID an option is out of range (nothing started); OTELPROF_E_ALREADY running here or in
+ * another copy of the library; OTELPROF_E_BUSY; OTELPROF_E_DISABLED; OTELPROF_E_PRIVILEGE, OTELPROF_E_KERNEL,
+ * OTELPROF_E_MEMORY, OTELPROF_E_SYSTEM: off, otelprof_diagnose() says why; OTELPROF_E_TIMEOUT: still starting.
+ * After otelprof_shutdown() it starts anew. Since 0.1.
+ */
+OTELPROF_API int otelprof_init(const struct otelprof_options *options);
+
+/*
+ * Waits until a start in progress has ended, `timeout_ms` at most. 0 when running or degraded, OTELPROF_E_TIMEOUT,
+ * or the error of the failed start. Since 0.1.
+ */
+OTELPROF_API int otelprof_wait_ready(uint32_t timeout_ms);
+
+/*
+ * Stops sampling, hands over the last window, and waits for it to be exported, `timeout_ms` in all at most.
+ * 0 when everything was delivered and no thread of the library remains. OTELPROF_E_TIMEOUT: a thread is still
+ * busy; it touches nothing of the host and ends by itself; its memory is kept. OTELPROF_E_STATE when not running.
+ * Not from a signal handler, not from a log or export callback. Since 0.1.
+ */
+OTELPROF_API int otelprof_shutdown(uint32_t timeout_ms);
+
+/*
+ * Ends the present window, and waits until it has been exported, `timeout_ms` at most. 0, OTELPROF_E_TIMEOUT,
+ * OTELPROF_E_EXPORT (it was lost, and counted), OTELPROF_E_STATE. Since 0.1.
+ */
+OTELPROF_API int otelprof_flush(uint32_t timeout_ms);
+
+/* The present state. Wait-free, async-signal-safe. Since 0.1. */
+OTELPROF_API enum otelprof_state otelprof_state(void);
+
+/*
+ * Switches profile types on or off while running; `mask` is made of enum otelprof_profile_type. Takes effect
+ * before it returns. 0, OTELPROF_E_INVALID (a type that this release does not have), OTELPROF_E_STATE. Since 0.1.
+ */
+OTELPROF_API int otelprof_enable(uint32_t mask);
+OTELPROF_API int otelprof_disable(uint32_t mask);
+
+/* --------------------------------------------------------------------------------------------- spans */
+
+#define OTELPROF_FLAG_SAMPLED 0x01u /* W3C trace flags */
+#define OTELPROF_FLAG_RANDOM 0x02u
+
+/* Undoes one otelprof_span_enter(). A value: copy it, keep it on the stack. All zero: a token that does nothing. */
+struct otelprof_span_token {
+    uint64_t place;
+    uint64_t serial;
+};
+
+/*
+ * Says that the calling thread now works for this span: 16 bytes of trace id and 8 of span id, in the order of
+ * their hex form, and the W3C trace flags. Samples of this thread carry it until otelprof_span_exit(). Attributes
+ * of the span around it stay in force inside, and may be overridden. NULL or all-zero ids: E_INVALID is counted
+ * and a token that does nothing is returned.
+ *
+ * A thread's first enter registers it (one allocation-free search, one system call for its id); after that no
+ * system call, lock or allocation: a few nanoseconds. Not async-signal-safe. Since 0.1.
+ */
+OTELPROF_API struct otelprof_span_token otelprof_span_enter(const uint8_t trace_id[16], const uint8_t span_id[8],
+                                                            uint8_t flags);
+
+/*
+ * Goes back to the span (or none) that was active when `token` was made; spans entered since then and not exited
+ * end with it. 0, or OTELPROF_E_ORDER: the token was used before, is from another thread, or from before a
+ * shutdown; counted, and nothing happens. Since 0.1.
+ */
+OTELPROF_API int otelprof_span_exit(struct otelprof_span_token token);
+
+/*
+ * Sets an attribute of the active context, such as "http.route". It ends with the span that was active.
+ * `value` is UTF-8; over 200 bytes it is cut at a character and counted. The key is looked up at each call: hot
+ * paths use otelprof_span_attribute_key(). 0; OTELPROF_E_STATE no span is active on this thread, or not running;
+ * OTELPROF_E_LIMIT no room for the key or the value (about 220 bytes of attributes a thread), counted. Since 0.1.
+ */
+OTELPROF_API int otelprof_span_attribute(const char *key, const char *value);
+
+/*
+ * The index of an attribute key, 0 to 255, made if new; valid until the process ends. OTELPROF_E_LIMIT after 256
+ * keys, OTELPROF_E_INVALID for an empty name or one over 128 bytes. Takes a lock when the key is new. Works
+ * before otelprof_init(). Since 0.1.
+ */
+OTELPROF_API int otelprof_attribute_key(const char *name);
+
+/* As otelprof_span_attribute(), by key index and length of the value: no search, no lock. Since 0.1. */
+OTELPROF_API int otelprof_span_attribute_key(int key, const char *value, size_t length);
+
+/* The whole context of a thread (ids, flags, attributes), to be taken along with a request. Opaque, copyable. */
+struct otelprof_context {
+    uint64_t opaque[34];
+};
+
+/* Copies the calling thread's context; an empty one if no span is active. Always succeeds. Since 0.1. */
+OTELPROF_API void otelprof_context_capture(struct otelprof_context *context);
+
+/*
+ * Makes `context` the calling thread's context, on whatever thread it was captured. An empty one means "no span".
+ * The token brings the context back that was there before; detach with it on the same thread. Up to 8 attached
+ * contexts may be nested on one thread. Since 0.1.
+ */
+OTELPROF_API struct otelprof_span_token otelprof_context_attach(const struct otelprof_context *context);
+
+/* As otelprof_span_exit(). Since 0.1. */
+OTELPROF_API int otelprof_context_detach(struct otelprof_span_token token);
+
+/*
+ * Parses the value of a W3C traceparent header; the rules of the W3C recommendation, versions above 00 included.
+ * 0, or OTELPROF_E_INVALID with the outputs untouched. Async-signal-safe. Since 0.1.
+ */
+OTELPROF_API int otelprof_traceparent_parse(const char *header, size_t length, uint8_t trace_id[16], uint8_t span_id[8],
+                                            uint8_t *flags);
+
+/* Room for a formatted traceparent, terminator included. */
+#define OTELPROF_TRACEPARENT_SIZE 56
+
+/* Writes a version 00 traceparent. 0, or OTELPROF_E_INVALID for all-zero ids. Async-signal-safe. Since 0.1. */
+OTELPROF_API int otelprof_traceparent_format(const uint8_t trace_id[16], const uint8_t span_id[8], uint8_t flags,
+                                             char out[OTELPROF_TRACEPARENT_SIZE]);
+
+/* ------------------------------------------------------------------------------------------- threads */
+
+/*
+ * Names the calling thread, in full, in profiles; the kernel's own name (ps, top) gets the first 15 bytes. NULL or
+ * "" is OTELPROF_E_INVALID; over 63 bytes is cut. Works whether or not the profiler runs. Since 0.1.
+ */
+OTELPROF_API int otelprof_thread_name(const char *name);
+
+/* -------------------------------------------------------------------------------------------- observe */
+
+/* Why a stack ended before the thread's start. Index of otelprof_stats.stack_stops. Since 0.1. */
+enum otelprof_stack_stop {
+    OTELPROF_STOP_COMPLETE = 0,       /* it did not: the root was reached */
+    OTELPROF_STOP_UNKNOWN_MODULE = 1, /* an address in no module known yet (just loaded), or in none at all */
+    OTELPROF_STOP_NO_ROWS = 2,        /* code without unwind information */
+    OTELPROF_STOP_UNSUPPORTED = 3,    /* unwind information of a kind that the compact tables cannot hold */
+    OTELPROF_STOP_READ_FAULT = 4,     /* the stack could not be read there */
+    OTELPROF_STOP_BAD_FRAME = 5,      /* the caller's frame did not lie above: damaged or foreign stack */
+    OTELPROF_STOP_DEPTH = 6,          /* over 512 frames: a truncation frame marks it */
+    OTELPROF_STOP_EXITING = 7,        /* the thread has already given up its memory */
+    OTELPROF_STOP_NO_TABLES = 8,      /* the tables were not there (start-up, or the limit on their size) */
+    OTELPROF_STOP_COUNT = 16,
+};
+
+/*
+ * Every counter, since the start. All counters only grow. The identity that always holds after a disable and a
+ * flush: samples_fired = samples_exported + the sum of the fields named lost_*. Since 0.1.
+ */
+struct otelprof_stats {
+    size_t size; /* set by the caller: sizeof(struct otelprof_stats) */
+
+    uint64_t samples_fired;      /* clock events on a thread of this process; own threads not included */
+    uint64_t samples_own_thread; /* clock events on threads of the library and of libcurl: never exported */
+    uint64_t samples_expected;   /* CPU time of the process x rate, own threads not included */
+    uint64_t samples_exported;   /* delivered: written to a file, or taken by the export callback */
+    uint64_t samples_with_span;  /* of those fired: carried a span */
+
+    uint64_t lost_ring_full;      /* the kernel's ring had no room */
+    uint64_t lost_decode;         /* a record that made no sense to this version */
+    uint64_t lost_memory;         /* the window was at its memory limit */
+    uint64_t lost_window_dropped; /* the export queue was full, the oldest window went */
+    uint64_t lost_export_failed;  /* could not be encoded, written or delivered */
+    uint64_t lost_shutdown;       /* still queued when shutdown's time ran out */
+    uint64_t lost_scratch;        /* the program could not get its working memory */
+
+    uint64_t stack_stops[OTELPROF_STOP_COUNT]; /* by enum otelprof_stack_stop; sums up to the records made */
+    uint64_t frames_unwound;
+    uint64_t kernel_stacks_missing; /* interrupted in the kernel, and its stack could not be taken */
+
+    uint64_t detail_lowered; /* samples that lost thread id, CPU or link to the window's memory limit */
+    uint64_t stacks_cut;     /* samples whose stack was cut to its leaf by that limit */
+
+    uint64_t threads_without_slot;  /* enters on a thread for which there was no slot */
+    uint64_t threads_registered;
+    uint64_t spans_invalid;         /* NULL or all-zero ids */
+    uint64_t spans_out_of_order;    /* tokens used twice, on another thread, or after shutdown */
+    uint64_t spans_too_deep;        /* nesting over 32 */
+    uint64_t attributes_dropped;    /* no room for the key or the value */
+    uint64_t attributes_cut;        /* value over 200 bytes */
+
+    uint64_t modules_known;
+    uint64_t modules_uncovered; /* no room in the tables, or no unwind information that could be read */
+    uint64_t table_rows;
+    uint64_t table_rows_capacity;
+    uint64_t table_builds; /* sets of kernel tables made: 1, and 1 more for each growth */
+
+    uint64_t windows_made;
+    uint64_t windows_exported;
+    uint64_t windows_dropped;
+    uint64_t bytes_exported;
+    uint64_t files_removed; /* by rotation */
+
+    uint64_t own_cpu_ns;        /* CPU time of the library's threads */
+    uint64_t symbols_resolved;  /* addresses that got a name */
+    uint64_t symbols_missing;   /* addresses that left as module, build id and offset */
+    uint64_t kernel_memory_bytes; /* of the maps and the ring */
+};
+
+/*
+ * Fills `stats`, as much of it as the caller's size covers. 0, or OTELPROF_E_INVALID. Works in every state;
+ * values of the last run stay after shutdown. Since 0.1.
+ */
+OTELPROF_API int otelprof_stats(struct otelprof_stats *stats);
+
+/*
+ * Where this process stands, as text of a few lines: state, rung ("ebpf", "off"), the reason (which call, errno,
+ * capability or setting), and what to do about it. Writes at most `size` bytes with the terminator, and returns
+ * the length of the whole text. Since 0.1.
+ */
+OTELPROF_API size_t otelprof_diagnose(char *text, size_t size);
+
+/* The version of the library that is loaded, such as "0.1.0"; OTELPROF_VERSION is the one compiled against. */
+OTELPROF_API const char *otelprof_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/sys.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int real_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+
+static ssize_t real_read_memory(const struct iovec *local, const struct iovec *remote) {
+    return process_vm_readv(getpid(), local, 1, remote, 1, 0);
+}
+
+static int real_eventfd(unsigned int initial, int flags) { return eventfd(initial, flags); }
+
+static int real_perf_event_open(struct perf_event_attr *attributes, pid_t pid, int cpu, int group,
+                                unsigned long flags) {
+    return (int)syscall(SYS_perf_event_open, attributes, pid, cpu, group, flags);
+}
+
+#define OTP_SYS_CALLS \
+    { \
+        .malloc = malloc, \
+        .calloc = calloc, \
+        .realloc = realloc, \
+        .mmap = mmap, \
+        .madvise = madvise, \
+        .open = real_open, \
+        .read = read, \
+        .pread = pread, \
+        .write = write, \
+        .fstat = fstat, \
+        .fsync = fsync, \
+        .rename = rename, \
+        .read_memory = real_read_memory, \
+        .eventfd = real_eventfd, \
+        .memfd_create = memfd_create, \
+        .thread_create = pthread_create, \
+        .perf_event_open = real_perf_event_open, \
+        .clock_gettime = clock_gettime, \
+    }
+
+#ifdef OTP_SYS_SWAPPABLE
+const struct otp_sys otp_sys_real = OTP_SYS_CALLS;
+struct otp_sys otp_sys = OTP_SYS_CALLS;
+#else
+const struct otp_sys otp_sys = OTP_SYS_CALLS;
+#endif
