@@ -12,22 +12,8 @@
 #define OTP_BPF_UNWIND_STEP_H
 
 #include "record.h"
+#include "unwind_frame.h"
 #include "unwind_table.h"
-
-/* x86-64: rip, rsp, rbp. arm64: pc, sp, x29 and the link register (leaf only). */
-struct otp_frame {
-    uint64_t pc;
-    uint64_t sp;
-    uint64_t fp;
-    uint64_t lr;
-    uint32_t exact;   /* 1: pc is the running instruction (leaf, or interrupted by a signal); 0: a return address */
-    uint32_t fp_lost; /* 1: fp is not known */
-};
-
-/* Registers that a rule of the leaf may start from (OTP_RULE_REG), by DWARF number. */
-struct otp_leaf_registers {
-    uint64_t reg[16];
-};
 
 #if defined(__TARGET_ARCH_x86) || defined(__x86_64__)
 /* Offsets into the ucontext that a signal frame leaves at sp (arch/x86/include/uapi/asm/ucontext.h, sigcontext.h). */
