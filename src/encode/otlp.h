@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A window as OTLP: one or more ExportProfilesServiceRequests, each complete in itself, with a dictionary of its own
+ * that holds what the request needs and nothing else. On the export thread.
+ */
+#ifndef OTP_ENCODE_OTLP_H
+#define OTP_ENCODE_OTLP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "encode/symbolizer.h"
+#include "profile/window.h"
+
+enum otp_resource_kind { OTP_RESOURCE_TEXT, OTP_RESOURCE_INT, OTP_RESOURCE_TEXTS };
+
+/* An attribute of the resource. Not copied. */
+struct otp_resource_entry {
+    const char *key;
+    enum otp_resource_kind kind;
+    const char *text;         /* OTP_RESOURCE_TEXT */
+    int64_t number;           /* OTP_RESOURCE_INT */
+    const char *const *texts; /* OTP_RESOURCE_TEXTS */
+    uint32_t text_count;
+};
+
+/* Keys are unique. */
+struct otp_resource {
+    const struct otp_resource_entry *entries;
+    uint32_t count;
+};
+
+/* The OpenTelemetry schema that the keys follow: for the resource and for the profiles. */
+#define OTP_OTLP_SCHEMA_URL "https://opentelemetry.io/schemas/1.44.0"
+#define OTP_OTLP_SCOPE "otelprof"
+
+#define OTP_OTLP_SAMPLES_MAX 16000
+#define OTP_OTLP_BYTES_MAX ((size_t)4 << 20)
+
+struct otp_otlp_options {
+    uint32_t samples_max; /* a request: timestamps, or groups where there are none; 0: OTP_OTLP_SAMPLES_MAX */
+    size_t bytes_max;     /* a request, not compressed; 0: OTP_OTLP_BYTES_MAX */
+    size_t memory_bytes;  /* working memory at most; 0: eight times bytes_max */
+};
+
+struct otp_otlp_request {
+    const uint8_t *bytes; /* valid during the call */
+    size_t size;
+    uint64_t samples; /* events in it */
+    uint32_t index;   /* in its window, from 0; the first one carries the counters */
+};
+
+/* Gets each request in turn. Anything but 0 stops the encoding. */
+typedef int (*otp_otlp_sink)(void *user, const struct otp_otlp_request *request);
+
+struct otp_otlp_result {
+    uint32_t requests;         /* handed to the sink */
+    uint64_t samples;          /* events in them */
+    uint64_t samples_lost;     /* events that could not be encoded: too large for a request, or out of memory */
+    uint64_t symbols_resolved; /* addresses that got a name */
+    uint64_t symbols_missing;  /* addresses that did not */
+};
+
+/*
+ * Encodes a closed window. A window without samples gives no request. `resource`, `symbolizer` and `options` may be
+ * NULL. 0; OTELPROF_E_MEMORY; or what the sink returned. `result` tells what was done in each case; events of a window
+ * that are neither in samples nor in samples_lost were not come to.
+ */
+int otp_otlp_encode(const struct otp_window *window, const struct otp_resource *resource,
+                    const struct otp_symbolizer *symbolizer, const struct otp_otlp_options *options, otp_otlp_sink sink,
+                    void *user, struct otp_otlp_result *result);
+
+#endif
