@@ -16,7 +16,6 @@ struct otp_control {
     uint32_t family[OTP_FAMILY_MAX];           /* thread-group ids as the kernel sees them; 0 ends the list */
     uint32_t own_threads[OTP_OWN_THREADS_MAX]; /* thread ids of ours, as the kernel sees them; 0 ends the list */
     uint32_t rescan_wanted; /* written by programs: an address was in no segment; cleared by the profiler */
-    uint32_t paused;        /* 1: clock events are ignored, and not counted (tables are being exchanged) */
     uint64_t interval_ns;   /* between two clock events on a CPU */
 };
 

@@ -6,8 +6,8 @@
  *     uint64_t frames[kernel_frames + user_frames]     kernel part first, each part leaf first
  *     OTEP 4947 record, context_size bytes             absent if context_size is 0
  *
- * Frames are addresses inside the instruction that was running: the program counter itself in a leaf, the return
- * address - 1 in a caller.
+ * User frames are addresses inside the instruction that was running: the program counter itself in a leaf, the return
+ * address - 1 in a caller. Kernel frames are as the kernel gives them: the leaf exact, then return addresses.
  */
 #ifndef OTP_BPF_RECORD_H
 #define OTP_BPF_RECORD_H
@@ -57,8 +57,7 @@ struct otp_record {
     uint64_t weight;      /* what the sample stands for: CPU time in ns */
     uint64_t interval_ns; /* sampling interval in force */
     char thread_name[16];
-    uint64_t frames[];
 };
-_Static_assert(sizeof(struct otp_record) == 80, "header of a record");
+_Static_assert(sizeof(struct otp_record) == 72, "header of a record");
 
 #endif

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Capture: loads the programs, shares memory with them, attaches them to the clocks of all CPUs, and brings their
+ * records up. Used by the profiler thread alone, but for what says otherwise.
+ */
+#ifndef OTP_CAPTURE_CAPTURE_H
+#define OTP_CAPTURE_CAPTURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "context/context.h"
+#include "control.h"
+#include "record.h"
+#include "unwind/tables.h"
+
+struct otp_capture;
+
+struct otp_capture_options {
+    unsigned rate_hz;
+    uint32_t slots;    /* threads inside spans */
+    size_t rows;       /* capacity of the tables; see otp_capture_grow() */
+    size_t pages;
+    uint32_t ring_bytes; /* 0: enough for 600 ms at the rate, between 256 KiB and 16 MiB */
+    bool kernel_frames;
+};
+
+/*
+ * Loads, maps and finds out who we are; nothing is attached yet. The memory of context slots stays mapped for ever,
+ * and is used again by the next otp_capture_open(). 0, or a negative enum otelprof_error with a sentence.
+ */
+int otp_capture_open(struct otp_capture **out, const struct otp_capture_options *options);
+
+/* Detaches and gives everything back. Takes NULL. */
+void otp_capture_close(struct otp_capture *capture);
+
+/* Shared memory, for those who write it. */
+struct otp_control *otp_capture_control(struct otp_capture *capture);
+void otp_capture_tables_memory(const struct otp_capture *capture, struct otp_tables_memory *memory);
+void otp_capture_context_memory(const struct otp_capture *capture, struct otp_context_memory *memory);
+
+/*
+ * Makes the calling thread one of ours: its clock events are counted apart and never exported. `identity` may be
+ * NULL. Any thread of ours. 0 or a negative enum otelprof_error.
+ */
+int otp_capture_own_thread(struct otp_capture *capture, struct otp_identity *identity);
+
+/* Opens the clock events (disabled); then starts and stops them. */
+int otp_capture_attach(struct otp_capture *capture);
+int otp_capture_enable(struct otp_capture *capture);
+int otp_capture_disable(struct otp_capture *capture);
+
+/* Once a window: events for CPUs that came or went. 0 or a negative enum otelprof_error. */
+int otp_capture_follow_cpus(struct otp_capture *capture);
+
+/*
+ * Loads a second set with larger tables; the first goes on meanwhile. Then the caller stops the events
+ * (otp_capture_disable), fills `memory` (otp_tables_bind, publish), exchanges the programs (otp_capture_switch), and
+ * starts the events again. otp_capture_grow_abandon() gives the second set back instead.
+ */
+int otp_capture_grow(struct otp_capture *capture, size_t rows, size_t pages, struct otp_tables_memory *memory);
+int otp_capture_switch(struct otp_capture *capture);
+void otp_capture_grow_abandon(struct otp_capture *capture);
+
+/* Hands over the records that are there. Returns how many. */
+typedef void (*otp_capture_record_fn)(void *user, const void *record, size_t size);
+size_t otp_capture_drain(struct otp_capture *capture, otp_capture_record_fn receiver, void *user);
+
+/* The descriptor that becomes readable when a program asks for attention. */
+int otp_capture_wake_fd(const struct otp_capture *capture);
+
+/* True when nobody closed or replaced the descriptors that are needed for running. */
+bool otp_capture_intact(const struct otp_capture *capture);
+
+/* Sums of all CPUs. */
+void otp_capture_counters(const struct otp_capture *capture, struct otp_cpu_counters *sum);
+
+/* Kernel memory of maps and ring, bytes; CPUs with an event; sets loaded so far. */
+uint64_t otp_capture_kernel_bytes(const struct otp_capture *capture);
+unsigned otp_capture_cpus(const struct otp_capture *capture);
+unsigned otp_capture_sets(const struct otp_capture *capture);
+
+/*
+ * Async-signal-safe, in a forked child: closes the descriptors, and forgets memory that the child does not have. The
+ * capture itself is abandoned.
+ */
+void otp_capture_forked_child(struct otp_capture *capture);
+
+/* In a child that starts anew after a fork that ran no handler: forgets where the shared memory was. */
+void otp_capture_forget_regions(void);
+
+#endif

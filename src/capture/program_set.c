@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "capture/program_set.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "capture/region.h"
+#include "context_slot.h"
+#include "otelprof.skel.h"
+#include "unwind_table.h"
+
+/*
+ * Our copy of libbpf prints to this stream when no print function is set; one always is. (The reference to the C
+ * library's stderr is renamed when the archive is copied: see cmake/OtelprofDependencies.cmake.)
+ */
+FILE *otelprof_bpf_stderr;
+
+static int print_to_log(enum libbpf_print_level level, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
+static int print_to_log(enum libbpf_print_level level, const char *format, va_list arguments) {
+    char text[512];
+    int length = vsnprintf(text, sizeof(text), format, arguments);
+    while (length > 0 && (size_t)length < sizeof(text) && text[length - 1] == '\n')
+        text[--length] = 0;
+    /* What is fatal comes back as an error of ours, with a sentence; these are details for people who debug. */
+    (void)level;
+    otp_log(OTELPROF_LOG_DEBUG, "libbpf: %s", text);
+    return 0;
+}
+
+void otp_program_set_init(struct otp_program_set *set) {
+    memset(set, 0, sizeof(*set));
+    set->cpu_program.fd = set->identify_program.fd = -1;
+    for (int i = 0; i < OTP_MAP_SHARED_COUNT; i++)
+        set->shared[i].fd = -1;
+}
+
+void otp_program_set_forked_child(struct otp_program_set *set) {
+    otp_descriptor_close(&set->cpu_program);
+    otp_descriptor_close(&set->identify_program);
+    for (int i = 0; i < OTP_MAP_SHARED_COUNT; i++)
+        otp_descriptor_close(&set->shared[i]);
+}
+
+void otp_program_set_close(struct otp_program_set *set) {
+    otp_program_set_forked_child(set);
+    for (int i = 0; i < OTP_MAP_TABLE_COUNT; i++) {
+        if (set->tables[i])
+            munmap(set->tables[i], set->table_bytes[i]);
+    }
+    otp_program_set_init(set);
+}
+
+static struct bpf_map *shared_map(struct otelprof_bpf *object, int which) {
+    switch ((enum otp_shared_map)which) {
+    case OTP_MAP_CONTROL:
+        return object->maps.otp_control;
+    case OTP_MAP_COUNTERS:
+        return object->maps.otp_counters;
+    case OTP_MAP_SLOTS:
+        return object->maps.otp_slots;
+    case OTP_MAP_INDEX:
+        return object->maps.otp_index;
+    case OTP_MAP_RING:
+        return object->maps.otp_ring;
+    case OTP_MAP_TASKS:
+        return object->maps.otp_tasks;
+    default:
+        return NULL;
+    }
+}
+
+static struct bpf_map *table_map(struct otelprof_bpf *object, int which) {
+    switch ((enum otp_table_map)which) {
+    case OTP_MAP_ROWS:
+        return object->maps.otp_rows;
+    case OTP_MAP_PAGES:
+        return object->maps.otp_pages;
+    case OTP_MAP_RULES:
+        return object->maps.otp_rules;
+    case OTP_MAP_SEGMENTS:
+        return object->maps.otp_segments;
+    default:
+        return NULL;
+    }
+}
+
+/* Sizes and settings, before the kernel sees the object. */
+static int prepare(struct otelprof_bpf *object, const struct otp_program_sizes *sizes,
+                   const struct otp_program_set *base) {
+    object->rodata->otp_index_mask = sizes->index_size - 1;
+    object->rodata->otp_kernel_frames = sizes->kernel_frames ? 1 : 0;
+    int result = bpf_map__set_max_entries(object->maps.otp_rows, (__u32)((sizes->rows + 1) / 2));
+    if (!result)
+        result = bpf_map__set_max_entries(object->maps.otp_pages, (__u32)((sizes->pages + 1) / 2));
+    if (base) {
+        for (int i = 0; i < OTP_MAP_SHARED_COUNT && !result; i++)
+            result = bpf_map__reuse_fd(shared_map(object, i), base->shared[i].fd);
+        return result;
+    }
+    if (!result)
+        result = bpf_map__set_max_entries(object->maps.otp_counters, sizes->cpus);
+    if (!result)
+        result = bpf_map__set_max_entries(object->maps.otp_slots, sizes->slots);
+    if (!result)
+        result = bpf_map__set_max_entries(object->maps.otp_index, sizes->index_size);
+    return result ? result : bpf_map__set_max_entries(object->maps.otp_ring, sizes->ring_bytes);
+}
+
+/* Maps one table of a set into our memory. */
+static int map_table(struct otp_program_set *set, struct otelprof_bpf *object, int which) {
+    struct bpf_map *map = table_map(object, which);
+    struct otp_region region = {NULL, 0};
+    size_t size = otp_region_array_size(bpf_map__max_entries(map), bpf_map__value_size(map));
+    int result = otp_region_map(&region, bpf_map__fd(map), size);
+    if (result)
+        return result;
+    set->tables[which] = region.address;
+    set->table_bytes[which] = size;
+    set->kernel_bytes += size;
+    return 0;
+}
+
+/* Takes from the object what is needed for good; the rest of libbpf's memory goes with the object. */
+static int take(struct otp_program_set *set, struct otelprof_bpf *object, const struct otp_program_set *base) {
+    int result = otp_descriptor_take(&set->cpu_program, bpf_program__fd(object->progs.otp_cpu),
+                                     OTP_DESCRIPTOR_BPF_PROGRAM);
+    if (!result)
+        result = otp_descriptor_take(&set->identify_program, bpf_program__fd(object->progs.otp_identify),
+                                     OTP_DESCRIPTOR_BPF_PROGRAM);
+    for (int i = 0; i < OTP_MAP_SHARED_COUNT && !result; i++) {
+        struct bpf_map *map = shared_map(object, i);
+        result = otp_descriptor_take(&set->shared[i], bpf_map__fd(map), OTP_DESCRIPTOR_BPF_MAP);
+        if (!base && i != OTP_MAP_TASKS)
+            set->kernel_bytes += otp_region_array_size(bpf_map__max_entries(map),
+                                                       i == OTP_MAP_RING ? 1 : bpf_map__value_size(map));
+    }
+    for (int i = 0; i < OTP_MAP_TABLE_COUNT && !result; i++)
+        result = map_table(set, object, i);
+    struct bpf_map *scratch = object->maps.otp_scratch;
+    set->kernel_bytes += (uint64_t)libbpf_num_possible_cpus() * bpf_map__value_size(scratch);
+    return result;
+}
+
+static int load_error(int number) {
+    if (number == EPERM || number == EACCES)
+        return otp_error_errno(OTELPROF_E_PRIVILEGE, number, "bpf(2) refused to load the programs");
+    if (number == ENOMEM)
+        return otp_error_errno(OTELPROF_E_MEMORY, number, "the kernel has no memory for the programs' maps");
+    return otp_error_errno(OTELPROF_E_KERNEL, number, "the kernel did not take the programs");
+}
+
+int otp_program_set_load(struct otp_program_set *set, const struct otp_program_sizes *sizes,
+                         const struct otp_program_set *base) {
+    otp_program_set_init(set);
+    libbpf_set_print(print_to_log);
+    libbpf_set_memlock_rlim(0); /* libbpf would raise the host's RLIMIT_MEMLOCK */
+    errno = 0;
+    struct otelprof_bpf *object = otelprof_bpf__open();
+    if (!object)
+        return load_error(errno ? errno : ENOMEM);
+    int result = prepare(object, sizes, base);
+    if (!result)
+        result = otelprof_bpf__load(object);
+    if (!result)
+        result = take(set, object, base);
+    otelprof_bpf__destroy(object);
+    if (!result)
+        return 0;
+    otp_program_set_close(set);
+    return load_error(-result);
+}
+
+int otp_program_set_identify(const struct otp_program_set *set, struct otp_identity *identity) {
+    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = identity, .ctx_size_in = sizeof(*identity));
+    memset(identity, 0, sizeof(*identity));
+    int result = bpf_prog_test_run_opts(set->identify_program.fd, &options);
+    if (result)
+        return otp_error_errno(OTELPROF_E_SYSTEM, -result, "BPF_PROG_RUN of otp_identify");
+    if (!identity->tgid)
+        return otp_error(OTELPROF_E_KERNEL, "otp_identify reported no process id");
+    return 0;
+}
