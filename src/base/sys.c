@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -36,6 +37,9 @@ static int real_perf_event_open(struct perf_event_attr *attributes, pid_t pid, i
         .fstat = fstat, \
         .fsync = fsync, \
         .rename = rename, \
+        .unlink = unlink, \
+        .mkdir = mkdir, \
+        .getrandom = getrandom, \
         .read_memory = real_read_memory, \
         .eventfd = real_eventfd, \
         .memfd_create = memfd_create, \

@@ -31,6 +31,9 @@ struct otp_sys {
     int (*fstat)(int fd, struct stat *status);
     int (*fsync)(int fd);
     int (*rename)(const char *from, const char *to);
+    int (*unlink)(const char *path);
+    int (*mkdir)(const char *path, mode_t mode);
+    ssize_t (*getrandom)(void *buffer, size_t size, unsigned int flags);
     ssize_t (*read_memory)(const struct iovec *local, const struct iovec *remote); /* process_vm_readv on ourselves */
     int (*eventfd)(unsigned int initial, int flags);
     int (*memfd_create)(const char *name, unsigned int flags);
