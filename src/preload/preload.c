@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "preload/preload.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <otelprof/otelprof.h>
+
+#include "preload/environment.h"
+
+/*
+ * Exported by the library for this object alone (version OTELPROF_PRIVATE): starts a forked child with the settings
+ * of its parent, at once (0) or on a thread of its own when so many milliseconds have passed. Weak: another release of
+ * the library beside this object must not keep the program from starting.
+ */
+OTELPROF_API __attribute__((weak)) int otelprof_internal_child_start(int in_background_after_ms);
+
+static _Atomic pid_t owner; /* the process that was started; 0: none */
+static bool follow;
+
+/* One line, by one write, and only before the program itself runs. */
+static void complain(void) {
+    char line[512];
+    const char *reason = otelprof_last_error();
+    int length = snprintf(line, sizeof(line) - 1, "otelprof: not profiling: %s (`otelprof doctor` says more)",
+                          *reason ? reason : "the library gives no reason");
+    if (length < 0)
+        return;
+    size_t end = (size_t)length < sizeof(line) - 1 ? (size_t)length : sizeof(line) - 2;
+    line[end] = '\n';
+    ssize_t written = write(STDERR_FILENO, line, end + 1);
+    (void)written; /* a program without stderr does not get the line */
+}
+
+__attribute__((constructor)) static void start(void) {
+    int saved = errno;
+    const char *mode = secure_getenv("OTELPROF_FORK");
+    const char *quiet = secure_getenv("OTELPROF_QUIET");
+    follow = !mode || strcasecmp(mode, "off") != 0;
+    bool talk = !quiet || strcmp(quiet, "1") != 0;
+    int error = otelprof_init(NULL);
+    if (error == OTELPROF_OK || error == OTELPROF_E_TIMEOUT)
+        atomic_store(&owner, getpid());
+    else if (error != OTELPROF_E_DISABLED && error != OTELPROF_E_ALREADY && talk)
+        complain();
+    otp_environment_restore(environ);
+    errno = saved;
+}
+
+/* A child of vfork() shares this memory, so what it does is told apart by its process id. */
+static bool mine(void) { return atomic_load(&owner) == getpid(); }
+
+void otp_preload_stop(void) {
+    pid_t pid = getpid();
+    int saved = errno;
+    if (atomic_compare_exchange_strong(&owner, &pid, 0))
+        otelprof_shutdown(OTP_PRELOAD_STOP_MS);
+    errno = saved;
+}
+
+void otp_preload_flush(void) {
+    int saved = errno;
+    if (mine())
+        otelprof_flush(OTP_PRELOAD_FLUSH_MS);
+    errno = saved;
+}
+
+/* User 0 with both capabilities: a server that is about to drop them, and could not start later. */
+static bool privileged(void) {
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+    memset(data, 0, sizeof(data));
+    if (geteuid() != 0 || syscall(SYS_capget, &header, data) != 0)
+        return false;
+    uint32_t wanted = CAP_TO_MASK(CAP_BPF) | CAP_TO_MASK(CAP_PERFMON); /* both above 31: the second word */
+    return (data[CAP_TO_INDEX(CAP_BPF)].effective & wanted) == wanted;
+}
+
+void otp_preload_child(void) {
+    int saved = errno;
+    bool was_started = atomic_load(&owner) != 0;
+    atomic_store(&owner, 0);
+    if (was_started && follow && otelprof_internal_child_start) {
+        if (otelprof_internal_child_start(privileged() ? 0 : OTP_PRELOAD_CHILD_DELAY_MS) >= 0)
+            atomic_store(&owner, getpid());
+    }
+    errno = saved;
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The preload object: profiles a program that was not changed. Started by a constructor, stopped when the program
+ * ends by return from main, exit() or quick_exit(). What a program loses that ends by _exit(), err(), a fatal signal
+ * or an exec is the window that was open.
+ */
+#ifndef OTP_PRELOAD_PRELOAD_H
+#define OTP_PRELOAD_PRELOAD_H
+
+/* How long the end of the program may wait for its last window. */
+#define OTP_PRELOAD_STOP_MS 2000
+
+/* How long daemon() may wait for the window of the process that it is about to end. */
+#define OTP_PRELOAD_FLUSH_MS 1000
+
+/* How old a child without privileges must be before it is profiled: fork followed by exec costs nothing. */
+#define OTP_PRELOAD_CHILD_DELAY_MS 200
+
+/* Delivers the last window, once, in the process that was started. Keeps errno. Thread-safe. */
+void otp_preload_stop(void);
+
+/* Delivers the window that is open, for a process about to be replaced by its child. Keeps errno. */
+void otp_preload_flush(void);
+
+/* In a new child, on its only thread: starts profiling it if forks are followed. Keeps errno. */
+void otp_preload_child(void);
+
+#endif

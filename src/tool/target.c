@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tool/target.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define HEAD_SIZE 4096  /* of a file, enough for an ELF header or a line of a script */
+#define HEADERS_MAX 512 /* program headers looked at */
+#define SCRIPTS_MAX 5   /* scripts run by scripts; the kernel's own limit (fs/exec.c: exec_binprm) */
+
+#if defined(__x86_64__)
+#define MACHINE EM_X86_64
+#elif defined(__aarch64__)
+#define MACHINE EM_AARCH64
+#endif
+
+__attribute__((format(printf, 3, 4))) static enum tool_exit refuse(struct tool_target *target, enum tool_exit code,
+                                                                   const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(target->reason, sizeof(target->reason), format, arguments);
+    va_end(arguments);
+    return code;
+}
+
+/* Copies a string that may be cut. */
+static void copy(char *out, size_t size, const char *text) {
+    size_t length = strnlen(text, size - 1);
+    memcpy(out, text, length);
+    out[length] = '\0';
+}
+
+static bool runnable(const char *path, int *error) {
+    struct stat status;
+    if (stat(path, &status) != 0)
+        *error = errno;
+    else if (!S_ISREG(status.st_mode))
+        *error = S_ISDIR(status.st_mode) ? EISDIR : EACCES;
+    else if (access(path, X_OK) != 0)
+        *error = errno;
+    else
+        *error = 0;
+    return *error == 0;
+}
+
+/* Writes the path of `name` into `out`. 0, or the error number that matters most: EACCES before ENOENT. */
+static int look_up(const char *name, char out[PATH_MAX]) {
+    int error = ENOENT, worst = ENOENT;
+    if (strlen(name) >= PATH_MAX)
+        return ENAMETOOLONG;
+    if (strchr(name, '/') || !*name) {
+        copy(out, PATH_MAX, name);
+        return runnable(out, &error) ? 0 : error;
+    }
+    const char *path = getenv("PATH");
+    for (path = path ? path : "/bin:/usr/bin";;) {
+        size_t length = strcspn(path, ":");
+        int size = snprintf(out, PATH_MAX, "%.*s%s%s", (int)length, path, length ? "/" : "./", name);
+        if (size > 0 && size < PATH_MAX) {
+            if (runnable(out, &error))
+                return 0;
+            if (error == EACCES)
+                worst = EACCES;
+        }
+        if (!path[length])
+            return worst;
+        path += length + 1;
+    }
+}
+
+/* Reads up to `size` bytes from `offset`; how many came, or -1. */
+static ssize_t read_at(int fd, void *buffer, size_t size, off_t offset) {
+    size_t done = 0;
+    while (done < size) {
+        ssize_t got = pread(fd, (char *)buffer + done, size - done, offset + (off_t)done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        done += (size_t)got;
+    }
+    return (ssize_t)done;
+}
+
+static enum tool_exit check_interpreter(struct tool_target *target, int fd, const Elf64_Ehdr *header) {
+    for (unsigned i = 0; i < header->e_phnum && i < HEADERS_MAX; i++) {
+        Elf64_Phdr each;
+        if (read_at(fd, &each, sizeof(each), (off_t)(header->e_phoff + i * sizeof(each))) != (ssize_t)sizeof(each))
+            return refuse(target, TOOL_NOT_EXECUTABLE, "its program headers cannot be read");
+        if (each.p_type != PT_INTERP)
+            continue;
+        char loader[PATH_MAX] = "";
+        size_t size = each.p_filesz < sizeof(loader) ? (size_t)each.p_filesz : sizeof(loader) - 1;
+        if (read_at(fd, loader, size, (off_t)each.p_offset) < 0)
+            return refuse(target, TOOL_NOT_EXECUTABLE, "its program headers cannot be read");
+        if (strstr(loader, "ld-musl"))
+            return refuse(target, TOOL_USAGE, "it is built for musl (loader %s); otelprof needs glibc", loader);
+        return TOOL_OK;
+    }
+    return refuse(
+        target, TOOL_USAGE,
+        "it is statically linked (no PT_INTERP), so nothing can be preloaded; link it with libotelprof instead");
+}
+
+static enum tool_exit check_elf(struct tool_target *target, int fd, const struct stat *status, const char *head,
+                                size_t size) {
+    Elf64_Ehdr header;
+    if (status->st_mode & (S_ISUID | S_ISGID))
+        return refuse(target, TOOL_USAGE, "it is set-%s-ID, and the loader ignores preloaded objects in such programs",
+                      status->st_mode & S_ISUID ? "user" : "group");
+    if (fgetxattr(fd, "security.capability", NULL, 0) > 0)
+        return refuse(target, TOOL_USAGE,
+                      "it has file capabilities (setcap), and the loader ignores preloaded objects in such programs; "
+                      "give them as ambient capabilities");
+    if (size < sizeof(header))
+        return refuse(target, TOOL_NOT_EXECUTABLE, "it is too short for a program");
+    memcpy(&header, head, sizeof(header));
+    if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != MACHINE)
+        return refuse(target, TOOL_USAGE, "it is made for another machine (ELF class %d, machine %d) than otelprof",
+                      header.e_ident[EI_CLASS], header.e_machine);
+    if (header.e_type != ET_EXEC && header.e_type != ET_DYN)
+        return refuse(target, TOOL_NOT_EXECUTABLE, "it is an object file, not a program");
+    if (header.e_phentsize != sizeof(Elf64_Phdr))
+        return refuse(target, TOOL_NOT_EXECUTABLE, "its program headers are damaged");
+    return check_interpreter(target, fd, &header);
+}
+
+/* Takes the next word of a script's first line. */
+static char *word(char **at) {
+    char *start = *at + strspn(*at, " \t");
+    size_t length = strcspn(start, " \t");
+    *at = start + length;
+    if (**at)
+        *(*at)++ = '\0';
+    return *start ? start : NULL;
+}
+
+/*
+ * What runs the script whose first line is `line`. The program env would execute another one, which is not followed;
+ * so its plain form, "#!/usr/bin/env NAME", is done here.
+ */
+static enum tool_exit script_interpreter(struct tool_target *target, char *line, char path[PATH_MAX]) {
+    char *interpreter = word(&line);
+    if (!interpreter)
+        return refuse(target, TOOL_NOT_EXECUTABLE, "its first line names no interpreter");
+    const char *base = strrchr(interpreter, '/');
+    if (strcmp(base ? base + 1 : interpreter, "env") == 0) {
+        char *name = word(&line);
+        if (!name || *name == '-' || strchr(name, '=') || word(&line) || *target->program)
+            return refuse(target, TOOL_USAGE,
+                          "it is a script that env starts with options; name its interpreter: "
+                          "otelprof run -- INTERPRETER SCRIPT");
+        int error = look_up(name, path);
+        if (error || strlen(name) >= sizeof(target->program))
+            return refuse(target, TOOL_NOT_FOUND, "its interpreter %s: %s", name,
+                          strerror(error ? error : ENAMETOOLONG));
+        copy(target->program, sizeof(target->program), name);
+        copy(target->script, sizeof(target->script), target->path);
+        copy(target->path, sizeof(target->path), path);
+        return TOOL_OK;
+    }
+    int error = 0;
+    if (!runnable(interpreter, &error))
+        return refuse(target, error == ENOENT ? TOOL_NOT_FOUND : TOOL_NOT_EXECUTABLE, "its interpreter %s: %s",
+                      interpreter, strerror(error));
+    copy(path, PATH_MAX, interpreter);
+    return TOOL_OK;
+}
+
+/* Looks at the file `path`. For a script, `path` becomes its interpreter and `*again` is set. */
+static enum tool_exit check_file(struct tool_target *target, char path[PATH_MAX], bool *again) {
+    char head[HEAD_SIZE + 1];
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return refuse(target, TOOL_USAGE, "%s cannot be read, so that it cannot be checked: %s", path, strerror(errno));
+    enum tool_exit code = TOOL_OK;
+    ssize_t size = fstat(fd, &status) == 0 ? read_at(fd, head, HEAD_SIZE, 0) : -1;
+    if (size < 0) {
+        code = refuse(target, TOOL_USAGE, "%s cannot be read, so that it cannot be checked: %s", path, strerror(errno));
+    } else if (size >= SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0) {
+        code = check_elf(target, fd, &status, head, (size_t)size);
+    } else if (size >= 2 && head[0] == '#' && head[1] == '!') {
+        head[size] = '\0';
+        head[strcspn(head, "\n")] = '\0';
+        *again = true;
+        code = script_interpreter(target, head + 2, path);
+    } else if (memchr(head, '\0', (size_t)size)) {
+        code = refuse(target, TOOL_NOT_EXECUTABLE, "it is neither a program nor a script");
+    } else {
+        *again = true; /* execvp() gives a text without "#!" to the shell */
+        copy(path, PATH_MAX, "/bin/sh");
+    }
+    close(fd);
+    return code;
+}
+
+enum tool_exit tool_target_find(const char *program, struct tool_target *target) {
+    char path[PATH_MAX];
+    memset(target, 0, sizeof(*target));
+    int error = look_up(program, target->path);
+    if (error)
+        return refuse(target, error == ENOENT || error == ENOTDIR ? TOOL_NOT_FOUND : TOOL_NOT_EXECUTABLE, "%s",
+                      strerror(error));
+    copy(path, sizeof(path), target->path);
+    for (int depth = 0; depth < SCRIPTS_MAX; depth++) {
+        bool again = false;
+        enum tool_exit code = check_file(target, path, &again);
+        if (code != TOOL_OK || !again)
+            return code;
+    }
+    return refuse(target, TOOL_NOT_EXECUTABLE, "its interpreters are scripts of scripts");
+}
