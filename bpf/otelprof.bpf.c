@@ -340,14 +340,18 @@ OTP_INLINE int take_registers(struct scratch *scratch, struct otp_perf_context *
     scratch->frame.exact = 1;
     scratch->frame.fp_lost = 0;
     scratch->leaf_valid = 1;
+    /* The two ends differ so that the compiler cannot make one load of both: to the verifier, the context and kernel
+     * memory are pointers of different kinds. */
     if (user_mode) {
         TAKE_REGISTERS(scratch, &context->regs);
+        asm volatile("/* from the interrupt */" ::: "memory");
         return 0;
     }
     if (!task->mm)
         return -1;
     struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
     TAKE_REGISTERS(scratch, regs);
+    asm volatile("/* from the entry into the kernel */" ::: "memory");
     return 0;
 }
 
@@ -356,10 +360,10 @@ OTP_INLINE int take_registers(struct scratch *scratch, struct otp_perf_context *
 OTP_INLINE int in_family(const struct otp_control *control, uint32_t tgid) {
     for (int i = 0; i < OTP_FAMILY_MAX; i++) {
         uint32_t member = control->family[i];
+        if (!member) /* ends the list; it is also the idle task's tgid */
+            break;
         if (member == tgid)
             return 1;
-        if (!member)
-            break;
     }
     return 0;
 }

@@ -141,8 +141,9 @@ static int take(struct otp_program_set *set, struct otelprof_bpf *object, const 
         struct bpf_map *map = shared_map(object, i);
         result = otp_descriptor_take(&set->shared[i], bpf_map__fd(map), OTP_DESCRIPTOR_BPF_MAP);
         if (!base && i != OTP_MAP_TASKS)
-            set->kernel_bytes += otp_region_array_size(bpf_map__max_entries(map),
-                                                       i == OTP_MAP_RING ? 1 : bpf_map__value_size(map));
+            set->kernel_bytes += i == OTP_MAP_RING
+                                     ? bpf_map__max_entries(map)
+                                     : otp_region_array_size(bpf_map__max_entries(map), bpf_map__value_size(map));
     }
     for (int i = 0; i < OTP_MAP_TABLE_COUNT && !result; i++)
         result = map_table(set, object, i);
