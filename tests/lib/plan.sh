@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+# What run.sh runs, in order. Sourced; needs runner.sh, `only`, `build_root`. Gives run_plan.
+# shellcheck disable=SC2154 # they are set by run.sh
+
+wanted() {
+    # shellcheck disable=SC2053 # a pattern is meant
+    [[ $1 == $only ]]
+}
+
+# run_test, if the name is wanted.
+step() {
+    wanted "$1" || return 0
+    run_test "$@"
+}
+
+run_plan() {
+    step venv 300 tests/lib/venv.sh "$build_root/venv"
+    step runner-goes-red 120 tests/lib/runner_goes_red.sh
+    step decoder-self-test 120 "$OTP_PYTHON" tests/decoder/mutants.py
+    step structure 120 tests/structure.sh
+    step format 120 tests/format.sh
+    step shell-scripts 120 tests/lib/shellcheck.sh
+
+    build_and_unit_tests release
+    if [[ -x $OTP_BUILD/src/libotelprof.so || -e $OTP_BUILD/src/libotelprof.so ]]; then
+        step exports 60 tests/exports/check.sh
+        step headers 120 tests/packaging/headers.sh
+        step packaging 300 tests/packaging/check.sh
+        step tidy 900 tests/tidy.sh
+        step arm64 900 tests/packaging/arm64.sh
+        integration_tests
+    fi
+    build_and_unit_tests asan
+    build_and_unit_tests tsan
+    step decoder-mutants-of-real-files 300 tests/lib/mutants_of_real_files.sh "$build_root/test-work"
+}
+
+# Configures and builds a preset, then runs its unit tests, two at a time.
+build_and_unit_tests() {
+    local preset=$1 junit=$build_root/unit-$1.xml
+    step "build-$preset" 900 tests/lib/build.sh "$preset" "$build_root/$preset" || return 0
+    wanted "unit-$preset" || return 0
+    rm -f "$junit"
+    run_test "unit-$preset" 900 tests/lib/unit_tests.sh "$build_root/$preset" "$junit"
+    [[ -e $junit ]] && run_count_junit "unit-$preset" "$junit"
+}
+
+# Every executable tests/integration/NAME.sh; a line "# timeout: SECONDS" in it changes the limit of 300 s.
+integration_tests() {
+    local script name limit
+    for script in tests/integration/*.sh; do
+        [[ -x $script ]] || continue
+        name=$(basename "$script" .sh)
+        wanted "$name" || continue
+        limit=$(sed -n 's/^# timeout: *\([0-9]\{1,\}\) *$/\1/p' "$script" | head -n 1)
+        integration_test "$script" "$name" "${limit:-300}"
+    done
+}
+
+integration_test() {
+    local script=$1 name=$2 limit=$3
+    export OTP_WORK=$build_root/test-work/$name
+    rm -rf "$OTP_WORK" && mkdir -p "$OTP_WORK"
+    [[ -n ${OTP_LONG:-} ]] && limit=$((limit * ${OTP_LONG_FACTOR:-20}))
+    run_test "$name" "$limit" "$script"
+    if [[ -n $(otlp_files "$OTP_WORK") ]]; then
+        run_test "$name-conformance" 300 tests/lib/conformance.sh "$OTP_WORK"
+    fi
+}
+
+# Profiles that a test wrote. Files that are broken on purpose lie in a folder named "broken".
+otlp_files() { find "$1" -name broken -prune -o -name '*.otlp' -print | head -n 1; }
