@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Why we stand where we stand, in words: the one source of the start-up message, otelprof_diagnose() and doctor. */
+#ifndef OTP_CORE_DIAGNOSIS_H
+#define OTP_CORE_DIAGNOSIS_H
+
+#include <stddef.h>
+
+/*
+ * Finds out why a start failed with `error` (enum otelprof_error) and the sentence `detail`, and writes reason and
+ * remedy: which call, which errno, which capability or setting, how to grant it. At most `size` bytes.
+ */
+void otp_diagnosis_explain(int error, const char *detail, char *text, size_t size);
+
+#endif

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * From a record of the programs to a sample of the profile: checks it, finds each address's module as it was then,
+ * and puts times into the window's terms. On the profiler thread.
+ */
+#ifndef OTP_CORE_INTAKE_H
+#define OTP_CORE_INTAKE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "profile/window.h"
+#include "record.h"
+#include "unwind/modules.h"
+
+struct otp_intake {
+    const struct otp_modules *modules;
+    struct otp_window *window;   /* that samples go to; NULL: none can be taken */
+    int64_t unix_minus_clock_ns; /* add it to a record's time */
+    uint64_t window_start_ns;    /* unix; earlier samples count as of the start */
+    uint64_t lost_decode;
+    uint64_t lost_memory; /* no window, or the window could not take it */
+    const struct otp_mapping *kernel; /* the mapping of kernel frames; NULL: they go without */
+    struct otp_frame_ref frames[OTP_KERNEL_FRAMES_MAX + OTP_FRAMES_MAX + 1]; /* of the record being taken in */
+};
+
+/* Takes one record in: it is exported with the window, or counted in a lost_* field. */
+void otp_intake_record(struct otp_intake *intake, const void *record, size_t size);
+
+#endif

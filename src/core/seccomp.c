@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/seccomp.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+
+unsigned otp_seccomp_filters(void) {
+    char text[4096];
+    int fd = otp_sys.open("/proc/thread-self/status", O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return 0;
+    ssize_t size = otp_sys.read(fd, text, sizeof(text) - 1);
+    close(fd);
+    if (size <= 0)
+        return 0;
+    text[size] = 0;
+    const char *line = strstr(text, "\nSeccomp_filters:");
+    return line ? (unsigned)strtoul(line + sizeof("\nSeccomp_filters:") - 1, NULL, 10) : 0;
+}

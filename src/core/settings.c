@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/settings.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/auxv.h>
+
+#include "base/error.h"
+#include "base/sys.h"
+
+struct choice {
+    const char *name;
+    int64_t value;
+};
+
+static const struct choice details[] = {{"full", OTELPROF_DETAIL_FULL},
+                                        {"named", OTELPROF_DETAIL_NAMED},
+                                        {"merged", OTELPROF_DETAIL_MERGED},
+                                        {NULL, 0}};
+static const struct choice fork_modes[] = {{"off", OTELPROF_FORK_OFF}, {"follow", OTELPROF_FORK_FOLLOW}, {NULL, 0}};
+static const struct choice log_levels[] = {{"error", OTELPROF_LOG_ERROR},
+                                           {"warn", OTELPROF_LOG_WARN},
+                                           {"info", OTELPROF_LOG_INFO},
+                                           {"debug", OTELPROF_LOG_DEBUG},
+                                           {NULL, 0}};
+static const struct choice switches[] = {{"1", 1}, {"0", 0}, {"true", 1}, {"false", 0}, {"on", 1}, {"off", 0}, {NULL, 0}};
+static const struct choice profile_types[] = {{"cpu", OTELPROF_CPU},   {"wall", OTELPROF_WALL},
+                                              {"heap", OTELPROF_HEAP}, {"lock", OTELPROF_LOCK},
+                                              {"threads", OTELPROF_THREADS}, {NULL, 0}};
+
+/* An integer option: its variable, limits and default. */
+struct number {
+    size_t offset;
+    const char *field;
+    const char *variable;
+    int64_t minimum, maximum, fallback;
+    const struct choice *names; /* NULL: a decimal number */
+};
+
+#define NUMBER(field, variable, minimum, maximum, fallback, names)                                                     \
+    { offsetof(struct otelprof_options, field), #field, variable, minimum, maximum, fallback, names }
+#define MIB ((int64_t)1 << 20)
+
+static const struct number numbers[] = {
+    NUMBER(rate_hz, "OTELPROF_RATE", 1, 10000, 99, NULL),
+    NUMBER(window_ms, "OTELPROF_WINDOW_MS", 100, 600000, 10000, NULL),
+    NUMBER(detail, "OTELPROF_DETAIL", 0, OTELPROF_DETAIL_MERGED, OTELPROF_DETAIL_FULL, details),
+    NUMBER(kernel_frames, "OTELPROF_KERNEL_FRAMES", 0, 1, 1, switches),
+    NUMBER(max_threads, "OTELPROF_MAX_THREADS", 16, 65536, 1024, NULL),
+    NUMBER(memory_limit_bytes, "OTELPROF_MEMORY_LIMIT", 4 * MIB, INT64_MAX, 32 * MIB, NULL),
+    NUMBER(start_timeout_ms, "OTELPROF_START_TIMEOUT_MS", 0, 600000, 2000, NULL),
+    NUMBER(fork_mode, "OTELPROF_FORK", 0, OTELPROF_FORK_FOLLOW, OTELPROF_FORK_OFF, fork_modes),
+    NUMBER(publish_context, "OTELPROF_PUBLISH_CONTEXT", 0, 1, 1, switches),
+    NUMBER(output_max_bytes, "OTELPROF_OUTPUT_MAX_BYTES", 65536, INT64_MAX, 256 * MIB, NULL),
+    NUMBER(output_max_files, "OTELPROF_OUTPUT_MAX_FILES", 1, 100000, 1000, NULL),
+    NUMBER(log_level, "OTELPROF_LOG_LEVEL", 0, OTELPROF_LOG_DEBUG, OTELPROF_LOG_INFO, log_levels),
+};
+#define NUMBER_COUNT (sizeof(numbers) / sizeof(numbers[0]))
+
+struct text {
+    size_t offset;
+    const char *variable;
+};
+
+static const struct text texts[] = {
+    {offsetof(struct otelprof_options, service_name), "OTEL_SERVICE_NAME"},
+    {offsetof(struct otelprof_options, service_version), NULL},
+    {offsetof(struct otelprof_options, service_namespace), NULL},
+    {offsetof(struct otelprof_options, resource_attributes), "OTEL_RESOURCE_ATTRIBUTES"},
+    {offsetof(struct otelprof_options, output_dir), "OTELPROF_OUTPUT_DIR"},
+};
+#define TEXT_COUNT (sizeof(texts) / sizeof(texts[0]))
+
+static void warn(struct otp_settings *settings, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void warn(struct otp_settings *settings, const char *format, ...) {
+    size_t length = strlen(settings->warnings);
+    if (length && length + 1 < sizeof(settings->warnings))
+        settings->warnings[length++] = '\n';
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(settings->warnings + length, sizeof(settings->warnings) - length, format, arguments);
+    va_end(arguments);
+}
+
+/* An environment variable; NULL if it is not set, is empty, or must not be read. */
+static const char *variable(const struct otp_settings *settings, const char *name) {
+    const char *value = settings->secure || !name ? NULL : secure_getenv(name);
+    return value && *value ? value : NULL;
+}
+
+static int64_t *number_field(struct otp_settings *settings, const struct number *number) {
+    return (int64_t *)(void *)((char *)&settings->options + number->offset);
+}
+
+static const char **text_field(struct otp_settings *settings, const struct text *text) {
+    return (const char **)(void *)((char *)&settings->options + text->offset);
+}
+
+static bool parse_choice(const struct choice *choices, const char *value, int64_t *out) {
+    for (; choices->name; choices++) {
+        if (!strcasecmp(choices->name, value)) {
+            *out = choices->value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_number(const struct number *number, const char *value, int64_t *out) {
+    if (number->names)
+        return parse_choice(number->names, value, out);
+    char *end;
+    errno = 0;
+    long long parsed = strtoll(value, &end, 10);
+    if (errno || end == value || *end || parsed < number->minimum || parsed > number->maximum)
+        return false;
+    *out = parsed;
+    return true;
+}
+
+static int settle_number(struct otp_settings *settings, const struct number *number) {
+    int64_t *field = number_field(settings, number);
+    if (*field != OTELPROF_UNSET) {
+        if (*field >= number->minimum && *field <= number->maximum)
+            return 0;
+        return otp_error(OTELPROF_E_INVALID, "option %s is %lld, outside %lld to %lld", number->field,
+                         (long long)*field, (long long)number->minimum, (long long)number->maximum);
+    }
+    *field = number->fallback;
+    const char *value = variable(settings, number->variable);
+    if (value && !parse_number(number, value, field))
+        warn(settings, "%s is not understood and ignored: %.40s", number->variable, value);
+    return 0;
+}
+
+/* Profile types by name; a name that this release does not take is left out, with a warning. */
+static uint32_t parse_profiles(struct otp_settings *settings, const char *list) {
+    uint32_t mask = 0;
+    while (*list) {
+        size_t length = strcspn(list, ",");
+        char name[16] = "";
+        int64_t bit = 0;
+        while (length && *list == ' ') {
+            list++;
+            length--;
+        }
+        if (length < sizeof(name))
+            memcpy(name, list, length);
+        name[strcspn(name, " ")] = 0;
+        if (parse_choice(profile_types, name, &bit) && ((uint32_t)bit & OTP_PROFILES_KNOWN))
+            mask |= (uint32_t)bit;
+        else if (length)
+            warn(settings, "OTELPROF_PROFILES: this release does not take \"%.*s\"", (int)length, list);
+        list += length + (list[length] == ',');
+    }
+    return mask;
+}
+
+static int settle_profiles(struct otp_settings *settings) {
+    int64_t *field = &settings->options.profiles;
+    if (*field != OTELPROF_UNSET) {
+        if (*field <= 0 || *field & ~(int64_t)OTP_PROFILES_KNOWN)
+            return otp_error(OTELPROF_E_INVALID, "option profiles is 0x%llx; this release takes 0x%x",
+                             (unsigned long long)*field, OTP_PROFILES_KNOWN);
+        return 0;
+    }
+    const char *list = variable(settings, "OTELPROF_PROFILES");
+    *field = list ? parse_profiles(settings, list) : 0;
+    if (!*field)
+        *field = OTP_PROFILES_KNOWN;
+    return 0;
+}
+
+static char *copy_string(const char *string) {
+    size_t size = strlen(string) + 1;
+    char *copy = otp_sys.malloc(size);
+    if (copy)
+        memcpy(copy, string, size);
+    return copy;
+}
+
+/* Every string becomes our own, also those that are not set. */
+static int settle_texts(struct otp_settings *settings) {
+    const char *values[TEXT_COUNT];
+    for (size_t i = 0; i < TEXT_COUNT; i++) {
+        const char **field = text_field(settings, &texts[i]);
+        values[i] = *field ? *field : variable(settings, texts[i].variable);
+        *field = NULL;
+    }
+    for (size_t i = 0; i < TEXT_COUNT; i++) {
+        const char *copy = copy_string(values[i] ? values[i] : "");
+        *text_field(settings, &texts[i]) = copy;
+        if (!copy)
+            return otp_error(OTELPROF_E_MEMORY, "out of memory for the options");
+    }
+    const char *allow = variable(settings, "OTELPROF_ATTRIBUTES_ALLOW");
+    settings->attributes_allow = copy_string(allow ? allow : "");
+    return settings->attributes_allow ? 0 : otp_error(OTELPROF_E_MEMORY, "out of memory for the options");
+}
+
+/* A newer program may bring fields that we do not know: they must not be set. */
+static int take_options(struct otp_settings *settings, const struct otelprof_options *given) {
+    const struct otelprof_options unset = OTELPROF_OPTIONS_INIT;
+    settings->options = unset;
+    if (!given)
+        return 0;
+    if (given->size < offsetof(struct otelprof_options, profiles) || given->size > 65536)
+        return otp_error(OTELPROF_E_INVALID, "options.size is %zu: use OTELPROF_OPTIONS_INIT", given->size);
+    size_t known = given->size < sizeof(unset) ? given->size : sizeof(unset);
+    for (size_t at = known; at + 8 <= given->size; at += 8) {
+        int64_t word;
+        memcpy(&word, (const char *)given + at, sizeof(word));
+        if (word != 0 && word != OTELPROF_UNSET)
+            return otp_error(OTELPROF_E_INVALID, "an option at byte %zu is set that version %s does not know", at,
+                             OTELPROF_VERSION);
+    }
+    memcpy(&settings->options, given, known);
+    settings->options.size = sizeof(settings->options);
+    return 0;
+}
+
+static bool is_true(const char *value) { return value && (!strcasecmp(value, "true") || !strcmp(value, "1")); }
+
+int otp_settings_make(struct otp_settings *settings, const struct otelprof_options *options) {
+    memset(settings, 0, sizeof(*settings));
+    settings->secure = getauxval(AT_SECURE) != 0;
+    int result = take_options(settings, options);
+    if (result)
+        return result;
+    for (size_t i = 0; i < NUMBER_COUNT && !result; i++)
+        result = settle_number(settings, &numbers[i]);
+    if (!result)
+        result = settle_profiles(settings);
+    if (result)
+        return result; /* no string is owned yet */
+    result = settle_texts(settings);
+    if (result) {
+        otp_settings_free(settings);
+        return result;
+    }
+    const char *sdk_disabled = variable(settings, "OTEL_SDK_DISABLED");
+    settings->disabled = (sdk_disabled && !strcasecmp(sdk_disabled, "true")) ||
+                         is_true(variable(settings, "OTELPROF_DISABLED"));
+    const char *log = variable(settings, "OTELPROF_LOG");
+    settings->log_to_stderr = log && !strcasecmp(log, "stderr");
+    return 0;
+}
+
+void otp_settings_free(struct otp_settings *settings) {
+    for (size_t i = 0; i < TEXT_COUNT; i++) {
+        const char **field = text_field(settings, &texts[i]);
+        free((void *)(uintptr_t)*field);
+        *field = NULL;
+    }
+    free(settings->attributes_allow);
+    settings->attributes_allow = NULL;
+}
+
+char *otp_settings_profile_names(uint32_t mask, char *text, size_t size) {
+    size_t length = 0;
+    text[0] = 0;
+    for (const struct choice *type = profile_types; type->name; type++) {
+        if (!(mask & (uint32_t)type->value))
+            continue;
+        int added = snprintf(text + length, size - length, "%s%s", length ? "," : "", type->name);
+        if (added < 0 || (size_t)added >= size - length)
+            break;
+        length += (size_t)added;
+    }
+    return text;
+}
