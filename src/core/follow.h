@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What happens at a fork. The handler in the child closes our descriptors and forgets; it starts nothing. With
+ * OTELPROF_FORK=follow the child is started again later, on a thread of its own: at its first span call, or when the
+ * preload object asks for it after fork() has returned.
+ */
+#ifndef OTP_CORE_FOLLOW_H
+#define OTP_CORE_FOLLOW_H
+
+#include <otelprof/otelprof.h>
+#include <stdbool.h>
+
+/* Registers the handlers, once a process. 0 or OTELPROF_E_MEMORY. */
+int otp_follow_register(void);
+
+/* True in a child whose fork ran no handler (_Fork, raw clone). Forgets it. */
+bool otp_follow_missed(void);
+
+/* What the handler calls in the child, async-signal-safe; lifecycle.c. */
+void otp_lifecycle_forked_child(void);
+
+/*
+ * For the preload object, in a child after fork() has returned: starts it with the parent's options if forks are
+ * followed. `delay_ms` 0: before it returns; else on a thread of its own after that time. Not part of the API.
+ */
+OTELPROF_API int otelprof_private_child_start(unsigned delay_ms);
+
+#endif

@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/lifecycle.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fork_guard.h"
+#include "base/log.h"
+#include "capture/capture.h"
+#include "context/attribute_keys.h"
+#include "context/context.h"
+#include "context/process_context.h"
+#include "core/diagnosis.h"
+#include "core/follow.h"
+#include "core/identity_marker.h"
+#include "core/profiler.h"
+#include "core/settings.h"
+#include "core/statistics.h"
+
+#define SWITCH_MS 5000 /* how long enable and disable wait for the profiler thread */
+
+/* Everything about the one profiler. `busy` is held by whoever starts or stops it; nobody waits for it. */
+static struct {
+    _Atomic int state;      /* enum otelprof_state */
+    pthread_mutex_t busy;   /* one start or stop at a time */
+    pthread_mutex_t lock;   /* for `profiler`: held while it is used, so that it is not freed meanwhile */
+    pthread_cond_t idle;    /* nobody uses the profiler any more */
+    unsigned users;
+    struct otp_profiler *profiler;
+    struct otelprof_stats ended; /* sums of the runs that are over */
+    int error;                   /* of the last start */
+    char failure[256];           /* its sentence */
+    struct otelprof_options options; /* of the last start; strings in `texts` */
+    char texts[5][512];
+    bool have_options;
+    bool follow;
+} self = {.busy = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER, .idle = PTHREAD_COND_INITIALIZER};
+
+static uint64_t deadline_after(uint64_t milliseconds) {
+    return otp_clock_ns(CLOCK_MONOTONIC) + milliseconds * 1000000u;
+}
+
+static void set_state(enum otelprof_state state) { atomic_store(&self.state, (int)state); }
+
+enum otelprof_state otelprof_state(void) {
+    if (!otp_fork_guard_mine())
+        return OTELPROF_STATE_OFF;
+    return (enum otelprof_state)atomic_load(&self.state);
+}
+
+/* ---------------------------------------------------------------------------------- using the profiler */
+
+static struct otp_profiler *use(void) {
+    if (!otp_fork_guard_mine())
+        return NULL;
+    pthread_mutex_lock(&self.lock);
+    struct otp_profiler *profiler = self.profiler;
+    if (profiler)
+        self.users++;
+    pthread_mutex_unlock(&self.lock);
+    return profiler;
+}
+
+static void done_using(void) {
+    pthread_mutex_lock(&self.lock);
+    if (--self.users == 0)
+        pthread_cond_broadcast(&self.idle);
+    pthread_mutex_unlock(&self.lock);
+}
+
+/* Takes the profiler away from everybody, once nobody uses it. */
+static struct otp_profiler *take_away(void) {
+    pthread_mutex_lock(&self.lock);
+    struct otp_profiler *profiler = self.profiler;
+    self.profiler = NULL;
+    while (self.users)
+        pthread_cond_wait(&self.idle, &self.lock);
+    pthread_mutex_unlock(&self.lock);
+    return profiler;
+}
+
+/* ------------------------------------------------------------------------------------------------ start */
+
+static void log_to_stderr(void *user, enum otelprof_log_level level, const char *message) {
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+    char line[1200];
+    (void)user;
+    int length = snprintf(line, sizeof(line), "otelprof: %s: %s\n", names[level], message);
+    size_t size = (size_t)length < sizeof(line) ? (size_t)length : sizeof(line) - 1;
+    if (length > 0 && write(STDERR_FILENO, line, size) < 0)
+        return; /* nowhere left to say it */
+}
+
+static void set_logger(const struct otp_settings *settings) {
+    const struct otelprof_options *options = &settings->options;
+    if (options->log)
+        otp_log_set(options->log, options->log_user, (enum otelprof_log_level)options->log_level);
+    else if (settings->log_to_stderr)
+        otp_log_set(log_to_stderr, NULL, (enum otelprof_log_level)options->log_level);
+    else
+        otp_log_set(NULL, NULL, OTELPROF_LOG_ERROR);
+}
+
+/* Keeps what a forked child needs to start with the same settings. */
+static void remember(const struct otp_settings *settings) {
+    const char **fields[] = {&self.options.service_name, &self.options.service_version,
+                             &self.options.service_namespace, &self.options.resource_attributes,
+                             &self.options.output_dir};
+    self.options = settings->options;
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        snprintf(self.texts[i], sizeof(self.texts[i]), "%s", *fields[i]);
+        *fields[i] = self.texts[i][0] ? self.texts[i] : NULL;
+    }
+    self.have_options = true;
+    self.follow = settings->options.fork_mode == OTELPROF_FORK_FOLLOW;
+}
+
+bool otp_lifecycle_follows(void) { return self.follow; }
+
+bool otp_lifecycle_last_options(struct otelprof_options *options) {
+    if (self.have_options)
+        *options = self.options;
+    return self.have_options;
+}
+
+/* One message, through the logger: where we stand. */
+static void say_started(const struct otp_settings *settings) {
+    char types[64];
+    const struct otelprof_options *options = &settings->options;
+    otp_log(OTELPROF_LOG_INFO, "otelprof %s: %s at %lld Hz by ebpf, windows of %lld ms, to %s", OTELPROF_VERSION,
+            otp_settings_profile_names((uint32_t)options->profiles, types, sizeof(types)), (long long)options->rate_hz,
+            (long long)options->window_ms, options->export_bytes ? "the export callback" : options->output_dir);
+}
+
+static int failed(int error) {
+    char text[1536];
+    self.error = error;
+    snprintf(self.failure, sizeof(self.failure), "%s", otp_error_text());
+    set_state(OTELPROF_STATE_OFF);
+    otp_diagnosis_explain(error, self.failure, text, sizeof(text));
+    for (char *at = strchr(text, '\n'); at; at = strchr(at, '\n'))
+        *at = at[1] ? ';' : 0;
+    otp_log(OTELPROF_LOG_ERROR, "not profiling: %s", text);
+    return otp_error(error, "%s", self.failure);
+}
+
+static int check_output(const struct otp_settings *settings) {
+    if (settings->disabled)
+        return otp_error(OTELPROF_E_DISABLED, "switched off by OTEL_SDK_DISABLED or OTELPROF_DISABLED");
+    if (settings->options.export_bytes || settings->options.output_dir[0])
+        return 0;
+    return otp_error(OTELPROF_E_INVALID, "nowhere to export to: set output_dir (OTELPROF_OUTPUT_DIR) or export_bytes");
+}
+
+static int launch(struct otp_settings *settings) {
+    int result = otp_fork_guard_arm();
+    if (!result)
+        result = otp_follow_register();
+    if (!result)
+        result = otp_attribute_keys_allow(settings->attributes_allow);
+    if (!result)
+        result = otp_identity_marker_set();
+    if (result) {
+        otp_settings_free(settings);
+        return result;
+    }
+    remember(settings);
+    set_state(OTELPROF_STATE_STARTING);
+    /* The loader's lock is taken here, on the caller's thread, and never again. */
+    const struct otp_profiler_options options = {*settings, dlsym(RTLD_DEFAULT, "__cxa_demangle"), set_state};
+    struct otp_profiler *profiler = NULL;
+    result = otp_profiler_start(&profiler, &options);
+    pthread_mutex_lock(&self.lock);
+    self.profiler = profiler;
+    pthread_mutex_unlock(&self.lock);
+    return result;
+}
+
+/* Waits for the start, and puts everything back if it failed. */
+static int finish_start(uint64_t timeout_ms) {
+    int result = otp_profiler_wait_started(self.profiler, deadline_after(timeout_ms));
+    if (!result || result == OTELPROF_E_TIMEOUT)
+        return result;
+    struct otelprof_stats stats;
+    char sentence[256];
+    snprintf(sentence, sizeof(sentence), "%s", otp_error_text());
+    otp_profiler_stop(take_away(), deadline_after(1000), &stats);
+    otp_identity_marker_clear();
+    return otp_error(result, "%s", sentence);
+}
+
+/* The profiler of a start that failed after its init had given up waiting. */
+static void sweep_failed_start(void) {
+    struct otelprof_stats stats;
+    if (self.profiler && otelprof_state() == OTELPROF_STATE_OFF) {
+        otp_profiler_stop(take_away(), deadline_after(1000), &stats);
+        otp_identity_marker_clear();
+    }
+}
+
+int otp_lifecycle_start(struct otp_settings *settings) {
+    uint64_t timeout_ms = (uint64_t)settings->options.start_timeout_ms;
+    struct otp_settings shown = *settings; /* its strings are the profiler's, and live as long as it */
+    set_logger(settings);
+    for (char *line = settings->warnings, *next; line && *line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = 0;
+        otp_log(OTELPROF_LOG_WARN, "%s", line);
+    }
+    int result = check_output(settings);
+    if (result)
+        otp_settings_free(settings);
+    else
+        result = launch(settings);
+    if (!result)
+        result = finish_start(timeout_ms);
+    if (result && result != OTELPROF_E_TIMEOUT)
+        return failed(result);
+    self.error = 0;
+    self.failure[0] = 0;
+    if (!result)
+        say_started(&shown);
+    return result;
+}
+
+int otelprof_init(const struct otelprof_options *options) {
+    int saved = errno;
+    if (otp_fork_word && !otp_fork_guard_mine())
+        otp_lifecycle_become_child();
+    if (pthread_mutex_trylock(&self.busy)) {
+        errno = saved;
+        return otp_error(OTELPROF_E_BUSY, "another thread is starting or stopping the profiler");
+    }
+    int result;
+    struct otp_settings settings;
+    sweep_failed_start();
+    if (self.profiler)
+        result = otp_error(OTELPROF_E_ALREADY, "already running");
+    else if (!(result = otp_settings_make(&settings, options)))
+        result = otp_lifecycle_start(&settings);
+    pthread_mutex_unlock(&self.busy);
+    errno = saved;
+    return result;
+}
+
+int otelprof_wait_ready(uint32_t timeout_ms) {
+    int saved = errno;
+    struct otp_profiler *profiler = use();
+    int result;
+    if (profiler) {
+        result = otp_profiler_wait_started(profiler, deadline_after(timeout_ms));
+        done_using();
+    } else {
+        result = self.error && otp_fork_guard_mine() ? otp_error(self.error, "%s", self.failure)
+                                                     : otp_error(OTELPROF_E_STATE, "not started");
+    }
+    errno = saved;
+    return result;
+}
+
+/* ------------------------------------------------------------------------------------------------- stop */
+
+int otelprof_shutdown(uint32_t timeout_ms) {
+    int saved = errno;
+    uint64_t deadline = deadline_after(timeout_ms);
+    if (!otp_fork_guard_mine() || !self.profiler)
+        return otp_error(OTELPROF_E_STATE, "not running");
+    if (pthread_mutex_trylock(&self.busy)) {
+        errno = saved;
+        return otp_error(OTELPROF_E_BUSY, "another thread is starting or stopping the profiler");
+    }
+    struct otp_profiler *profiler = take_away();
+    int result = otp_error(OTELPROF_E_STATE, "not running");
+    if (profiler) {
+        struct otelprof_stats stats;
+        result = otp_profiler_stop(profiler, deadline, &stats);
+        otp_statistics_add(&self.ended, &stats);
+        otp_identity_marker_clear();
+        set_state(OTELPROF_STATE_STOPPED);
+        otp_log(OTELPROF_LOG_INFO, "otelprof: stopped, %llu of %llu samples exported",
+                (unsigned long long)self.ended.samples_exported, (unsigned long long)self.ended.samples_fired);
+    }
+    pthread_mutex_unlock(&self.busy);
+    errno = saved;
+    return result;
+}
+
+int otelprof_flush(uint32_t timeout_ms) {
+    int saved = errno;
+    struct otp_profiler *profiler = use();
+    int result = otp_error(OTELPROF_E_STATE, "not running");
+    if (profiler) {
+        result = otp_profiler_flush(profiler, deadline_after(timeout_ms));
+        done_using();
+    }
+    errno = saved;
+    return result;
+}
+
+static int switch_types(uint32_t on, uint32_t off) {
+    int saved = errno;
+    if (((on | off) & ~OTP_PROFILES_KNOWN) || !(on | off))
+        return otp_error(OTELPROF_E_INVALID, "this release takes profile types 0x%x only", OTP_PROFILES_KNOWN);
+    struct otp_profiler *profiler = use();
+    int result = otp_error(OTELPROF_E_STATE, "not running");
+    if (profiler) {
+        result = otp_profiler_switch(profiler, on, off, deadline_after(SWITCH_MS));
+        done_using();
+    }
+    errno = saved;
+    return result;
+}
+
+int otelprof_enable(uint32_t mask) { return switch_types(mask, 0); }
+
+int otelprof_disable(uint32_t mask) { return switch_types(0, mask); }
+
+/* ---------------------------------------------------------------------------------------------- observe */
+
+int otelprof_stats(struct otelprof_stats *stats) {
+    if (!stats || stats->size < sizeof(stats->size) || stats->size > 65536)
+        return otp_error(OTELPROF_E_INVALID, "stats.size must be sizeof(struct otelprof_stats)");
+    size_t size = stats->size;
+    struct otelprof_stats sum = self.ended;
+    struct otp_profiler *profiler = use();
+    if (profiler) {
+        struct otelprof_stats run;
+        memset(&run, 0, sizeof(run));
+        otp_profiler_stats(profiler, &run);
+        done_using();
+        otp_statistics_add(&sum, &run);
+    } else if (!otp_fork_guard_mine() && otp_fork_word) {
+        memset(&sum, 0, sizeof(sum)); /* a child has done nothing yet */
+    }
+    memset(stats, 0, size);
+    memcpy(stats, &sum, size < sizeof(sum) ? size : sizeof(sum));
+    stats->size = size;
+    return 0;
+}
+
+static const char *state_name(enum otelprof_state state) {
+    static const char *const names[] = {"off", "starting", "running", "degraded", "stopped"};
+    return names[state];
+}
+
+size_t otelprof_diagnose(char *text, size_t size) {
+    char whole[3072], detail[1024] = "";
+    enum otelprof_state state = otelprof_state();
+    bool on = state == OTELPROF_STATE_RUNNING || state == OTELPROF_STATE_DEGRADED;
+    int length = snprintf(whole, sizeof(whole), "state: %s\nrung: %s\n", state_name(state), on ? "ebpf" : "off");
+    struct otp_profiler *profiler = use();
+    if (profiler) {
+        otp_profiler_notes(profiler, detail, sizeof(detail));
+        done_using();
+        if (*detail)
+            length += snprintf(whole + length, sizeof(whole) - (size_t)length, "degraded: %s", detail);
+    } else if (otp_fork_word && !otp_fork_guard_mine()) {
+        length += snprintf(whole + length, sizeof(whole) - (size_t)length,
+                           "reason: a forked child is off until it calls otelprof_init() itself\n"
+                           "remedy: call it, or set OTELPROF_FORK=follow\n");
+    } else if (self.error) {
+        otp_diagnosis_explain(self.error, self.failure, whole + length, sizeof(whole) - (size_t)length);
+        length = (int)strlen(whole);
+    } else if (state == OTELPROF_STATE_OFF) {
+        length += snprintf(whole + length, sizeof(whole) - (size_t)length, "reason: otelprof_init() was not called\n");
+    }
+    if (size)
+        snprintf(text, size, "%s", whole);
+    return (size_t)length;
+}
+
+/* ------------------------------------------------------------------------------------------ forked child */
+
+void otp_lifecycle_forked_child(void) {
+    if (self.profiler)
+        otp_profiler_forked_child(self.profiler);
+    otp_capture_forget_regions();
+    otp_context_forked_child();
+    otp_process_context_child();
+    otp_identity_marker_forget();
+    otp_log_forget();
+    /* Other threads of the parent may have held these. */
+    pthread_mutex_init(&self.busy, NULL);
+    pthread_mutex_init(&self.lock, NULL);
+    pthread_cond_init(&self.idle, NULL);
+    self.users = 0;
+    self.profiler = NULL; /* its memory is abandoned: nobody knows in what state it is */
+    self.error = 0;
+    memset(&self.ended, 0, sizeof(self.ended));
+    atomic_store(&self.state, OTELPROF_STATE_OFF);
+}
+
+void otp_lifecycle_become_child(void) {
+    if (self.profiler || otp_follow_missed())
+        otp_lifecycle_forked_child();
+}
