@@ -19,6 +19,7 @@ char otp_license[] SEC("license") = "Dual BSD/GPL";
 /* Set before load. */
 const volatile uint32_t otp_index_mask = 0;    /* size of context_index - 1 */
 const volatile uint32_t otp_kernel_frames = 1; /* take kernel frames too */
+const volatile uint32_t otp_verdict = 0;       /* 1: the event's own buffer gets the sample as well; tests compare both */
 
 #define SHARED_ARRAY(name, entries, type_)                                                                             \
     struct {                                                                                                           \
@@ -547,7 +548,7 @@ int otp_cpu(struct otp_perf_context *context) {
     counters->cache_misses += scratch->misses;
     counters->window_reads += scratch->stack.reads;
     send(scratch, control, counters);
-    return 0;
+    return otp_verdict;
 }
 
 /* Run once from init on each thread of ours (BPF_PROG_RUN): says who the kernel takes it for, and what time it is. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/sys.h"
 #include "capture/cpu_clock.h"
@@ -14,6 +15,9 @@
 #include "capture/region.h"
 #include "capture/ring.h"
 #include "context_slot.h"
+
+#define SELF_CHECK_INTERVAL_NS 200000
+#define SELF_CHECK_LIMIT_NS 50000000
 
 /* Memory that threads of the host write without a lock: for ever at one place (see region.h). */
 static struct {
@@ -59,6 +63,7 @@ static void sizes_from(struct otp_program_sizes *sizes, const struct otp_capture
     sizes->rows = options->rows;
     sizes->pages = options->pages;
     sizes->kernel_frames = options->kernel_frames;
+    sizes->keep_events = options->keep_events;
 }
 
 static int map_shared(struct otp_capture *capture) {
@@ -180,6 +185,31 @@ int otp_capture_disable(struct otp_capture *capture) {
     return otp_cpu_clock_disable(capture->clock);
 }
 
+static uint64_t own_events(const struct otp_capture *capture) {
+    struct otp_cpu_counters counters;
+    otp_capture_counters(capture, &counters);
+    return counters.own_thread;
+}
+
+int otp_capture_self_check(struct otp_capture *capture) {
+    struct otp_descriptor event;
+    int result = otp_cpu_clock_open_own(&event, SELF_CHECK_INTERVAL_NS, capture->set.cpu_program.fd);
+    if (result)
+        return result;
+    uint64_t before = own_events(capture);
+    uint64_t start = otp_clock_ns(CLOCK_THREAD_CPUTIME_ID), used = 0;
+    bool seen = false;
+    while (!seen && used < SELF_CHECK_LIMIT_NS) {
+        used = otp_clock_ns(CLOCK_THREAD_CPUTIME_ID) - start;
+        seen = own_events(capture) != before;
+    }
+    otp_descriptor_close(&event);
+    if (seen)
+        return 0;
+    return otp_error(OTELPROF_E_KERNEL, "self-check: the programs were attached, but did not see this process in %d ms",
+                     SELF_CHECK_LIMIT_NS / 1000000);
+}
+
 int otp_capture_follow_cpus(struct otp_capture *capture) {
     int result = otp_cpu_clock_follow_cpus(capture->clock, capture->set.cpu_program.fd);
     return result < 0 ? result : 0;
@@ -246,6 +276,12 @@ unsigned otp_capture_cpus(const struct otp_capture *capture) {
 }
 
 unsigned otp_capture_sets(const struct otp_capture *capture) { return capture->sets; }
+
+int otp_capture_program_fd(const struct otp_capture *capture) { return capture->set.cpu_program.fd; }
+
+void otp_capture_verified(const struct otp_capture *capture, unsigned *cpu, unsigned *identify) {
+    otp_program_set_verified(&capture->set, cpu, identify);
+}
 
 void otp_capture_forget_regions(void) { memset(&kept, 0, sizeof(kept)); }
 

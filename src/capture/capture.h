@@ -24,6 +24,7 @@ struct otp_capture_options {
     size_t pages;
     uint32_t ring_bytes; /* 0: enough for 600 ms at the rate, between 256 KiB and 16 MiB */
     bool kernel_frames;
+    bool keep_events; /* the events' own buffers get each sample too: for tests that compare the two */
 };
 
 /*
@@ -50,6 +51,12 @@ int otp_capture_own_thread(struct otp_capture *capture, struct otp_identity *ide
 int otp_capture_attach(struct otp_capture *capture);
 int otp_capture_enable(struct otp_capture *capture);
 int otp_capture_disable(struct otp_capture *capture);
+
+/*
+ * Burns a few ms on the calling thread, one of ours, under an event of its own, and expects the program to see it: so
+ * that a wrong idea of who we are (PID namespaces) is found out at once. 0 or a negative enum otelprof_error.
+ */
+int otp_capture_self_check(struct otp_capture *capture);
 
 /* Once a window: events for CPUs that came or went. 0 or a negative enum otelprof_error. */
 int otp_capture_follow_cpus(struct otp_capture *capture);
@@ -80,6 +87,10 @@ void otp_capture_counters(const struct otp_capture *capture, struct otp_cpu_coun
 uint64_t otp_capture_kernel_bytes(const struct otp_capture *capture);
 unsigned otp_capture_cpus(const struct otp_capture *capture);
 unsigned otp_capture_sets(const struct otp_capture *capture);
+
+/* For tests: the CPU program, to be put behind events of their own; what the verifier walked for each program. */
+int otp_capture_program_fd(const struct otp_capture *capture);
+void otp_capture_verified(const struct otp_capture *capture, unsigned *cpu, unsigned *identify);
 
 /*
  * Async-signal-safe, in a forked child: closes the descriptors, and forgets memory that the child does not have. The

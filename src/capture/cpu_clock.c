@@ -22,37 +22,44 @@ struct otp_cpu_clock {
     struct otp_descriptor events[]; /* by CPU number */
 };
 
-static struct perf_event_attr attributes_of(const struct otp_cpu_clock *clock) {
+/* An event of its own interval, on a thread or a CPU, with the program behind it. */
+static int open_event(struct otp_descriptor *event, uint64_t interval_ns, pid_t thread, int cpu, int program_fd,
+                      bool enabled) {
     struct perf_event_attr attributes = {
         .type = PERF_TYPE_SOFTWARE,
         .size = sizeof(attributes),
         .config = PERF_COUNT_SW_CPU_CLOCK,
-        .sample_period = clock->interval_ns,
+        .sample_period = interval_ns,
         .disabled = 1,
     };
-    return attributes;
-}
-
-static int open_one(struct otp_cpu_clock *clock, unsigned cpu, int program_fd) {
-    struct perf_event_attr attributes = attributes_of(clock);
-    int fd = otp_sys.perf_event_open(&attributes, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
+    int fd = otp_sys.perf_event_open(&attributes, thread, cpu, -1, PERF_FLAG_FD_CLOEXEC);
     if (fd < 0) {
         int error = errno == EACCES || errno == EPERM ? OTELPROF_E_PRIVILEGE : OTELPROF_E_SYSTEM;
-        return otp_error_errno(error, errno, "perf_event_open(cpu-clock, CPU %u)", cpu);
+        return otp_error_errno(error, errno, "perf_event_open(cpu-clock, CPU %d)", cpu);
     }
-    struct otp_descriptor *event = &clock->events[cpu];
     int result = otp_descriptor_adopt(event, fd, OTP_DESCRIPTOR_PERF_EVENT);
     if (result)
-        return otp_error_errno(OTELPROF_E_SYSTEM, -result, "descriptor of the event of CPU %u", cpu);
+        return otp_error_errno(OTELPROF_E_SYSTEM, -result, "descriptor of the event of CPU %d", cpu);
     if (ioctl(event->fd, PERF_EVENT_IOC_SET_BPF, program_fd) ||
-        (clock->enabled && ioctl(event->fd, PERF_EVENT_IOC_ENABLE, 0))) {
+        (enabled && ioctl(event->fd, PERF_EVENT_IOC_ENABLE, 0))) {
         int number = errno;
         otp_descriptor_close(event);
         int error = number == EACCES || number == EPERM ? OTELPROF_E_PRIVILEGE : OTELPROF_E_SYSTEM;
-        return otp_error_errno(error, number, "ioctl(PERF_EVENT_IOC_SET_BPF, CPU %u)", cpu);
+        return otp_error_errno(error, number, "ioctl(PERF_EVENT_IOC_SET_BPF, CPU %d)", cpu);
     }
-    clock->open++;
     return 0;
+}
+
+int otp_cpu_clock_open_own(struct otp_descriptor *event, uint64_t interval_ns, int program_fd) {
+    return open_event(event, interval_ns, 0, -1, program_fd, true);
+}
+
+static int open_one(struct otp_cpu_clock *clock, unsigned cpu, int program_fd) {
+    int result =
+        open_event(&clock->events[cpu], clock->interval_ns, -1, (int)cpu, program_fd, clock->enabled);
+    if (!result)
+        clock->open++;
+    return result;
 }
 
 /*

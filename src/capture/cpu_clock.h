@@ -14,6 +14,11 @@ struct otp_cpu_clock;
  */
 int otp_cpu_clock_open(struct otp_cpu_clock **out, uint64_t interval_ns, int program_fd);
 
+struct otp_descriptor;
+
+/* One event, running, on the calling thread alone: for the self-check. 0 or a negative enum otelprof_error. */
+int otp_cpu_clock_open_own(struct otp_descriptor *event, uint64_t interval_ns, int program_fd);
+
 /* Takes NULL. */
 void otp_cpu_clock_close(struct otp_cpu_clock *clock);
 

@@ -99,6 +99,7 @@ static int prepare(struct otelprof_bpf *object, const struct otp_program_sizes *
                    const struct otp_program_set *base) {
     object->rodata->otp_index_mask = sizes->index_size - 1;
     object->rodata->otp_kernel_frames = sizes->kernel_frames ? 1 : 0;
+    object->rodata->otp_verdict = sizes->keep_events ? 1 : 0;
     int result = bpf_map__set_max_entries(object->maps.otp_rows, (__u32)((sizes->rows + 1) / 2));
     if (!result)
         result = bpf_map__set_max_entries(object->maps.otp_pages, (__u32)((sizes->pages + 1) / 2));
@@ -190,4 +191,16 @@ int otp_program_set_identify(const struct otp_program_set *set, struct otp_ident
     if (!identity->tgid)
         return otp_error(OTELPROF_E_KERNEL, "otp_identify reported no process id");
     return 0;
+}
+
+static unsigned verified(int fd) {
+    struct bpf_prog_info info;
+    __u32 size = sizeof(info);
+    memset(&info, 0, sizeof(info));
+    return bpf_obj_get_info_by_fd(fd, &info, &size) ? 0 : info.verified_insns;
+}
+
+void otp_program_set_verified(const struct otp_program_set *set, unsigned *cpu, unsigned *identify) {
+    *cpu = verified(set->cpu_program.fd);
+    *identify = verified(set->identify_program.fd);
 }

@@ -40,6 +40,7 @@ struct otp_program_sizes {
     size_t rows;         /* capacity of the tables */
     size_t pages;
     int kernel_frames;
+    int keep_events; /* see otp_capture_options */
 };
 
 struct otp_program_set {
@@ -63,6 +64,9 @@ int otp_program_set_load(struct otp_program_set *set, const struct otp_program_s
 
 /* Runs otp_identify on the calling thread. 0 or a negative enum otelprof_error. */
 int otp_program_set_identify(const struct otp_program_set *set, struct otp_identity *identity);
+
+/* Instructions that the verifier walked for each program; 0: not known. */
+void otp_program_set_verified(const struct otp_program_set *set, unsigned *cpu, unsigned *identify);
 
 /* Closes descriptors and unmaps tables. */
 void otp_program_set_close(struct otp_program_set *set);

@@ -2,8 +2,8 @@
 #include "core/engine.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +53,7 @@ struct otp_engine {
     bool sampling;
     bool quitting;
     bool context_on;
+    sem_t export_up;           /* posted when the export thread has called export_thread_started() */
     unsigned filters;          /* seccomp filters at the start */
     bool filtered;             /* more of them now: no bpf(2) or perf_event_open(2) any more */
     bool growth_failed;        /* do not try again */
@@ -396,6 +397,7 @@ struct otp_engine *otp_engine_new(const struct otp_settings *settings, void *dem
     engine->demangle = demangle;
     engine->rescan_wait_ms = RESCAN_FIRST_MS;
     pthread_mutex_init(&engine->lock, NULL);
+    sem_init(&engine->export_up, 0, 0);
     return engine;
 }
 
@@ -404,6 +406,7 @@ void otp_engine_free(struct otp_engine *engine) {
         return;
     otp_symbols_free(engine->symbols);
     otp_resource_set_free(engine->resource);
+    sem_destroy(&engine->export_up);
     pthread_mutex_destroy(&engine->lock);
     free(engine);
 }
@@ -460,6 +463,7 @@ static void export_thread_started(void *user) {
     struct otp_engine *engine = user;
     if (otp_capture_own_thread(engine->capture, NULL))
         otp_log(OTELPROF_LOG_WARN, "otelprof: the export thread is left out by its name only: %s", otp_error_text());
+    sem_post(&engine->export_up);
 }
 
 static int make_exporter(struct otp_engine *engine, struct otp_exporter **exporter) {
@@ -557,6 +561,9 @@ void otp_engine_quit(struct otp_engine *engine) {
     if (engine->worker)
         close_window(engine);
     show_counters(engine);
+    /* The export thread begins by a look at the capture. */
+    while (engine->worker && sem_wait(&engine->export_up) && errno == EINTR)
+        ;
     otp_capture_close(engine->capture);
     engine->capture = NULL;
     otp_window_free(engine->intake.window);
