@@ -7,9 +7,11 @@
 #include <string.h>
 
 static _Thread_local char sentence[256];
+static _Thread_local const char *fixed; /* stands in for `sentence` if not NULL */
 
 static void put(const char *format, va_list arguments, int number) {
     int saved = errno;
+    fixed = NULL;
     int length = vsnprintf(sentence, sizeof(sentence), format, arguments);
     if (number && length >= 0 && (size_t)length < sizeof(sentence)) {
         char text[96];
@@ -35,4 +37,9 @@ int otp_error_errno(int error, int number, const char *format, ...) {
     return error;
 }
 
-const char *otp_error_text(void) { return sentence; }
+int otp_error_constant(int error, const char *constant) {
+    fixed = constant;
+    return error;
+}
+
+const char *otp_error_text(void) { return fixed ? fixed : sentence; }

@@ -11,6 +11,9 @@ int otp_error(int error, const char *format, ...) __attribute__((format(printf, 
 /* As otp_error(), and adds ": TEXT (errno N)" for the number given. Keeps errno as it was. */
 int otp_error_errno(int error, int number, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* As otp_error() for a sentence that is a constant: keeps the pointer only, for calls that services make often. */
+int otp_error_constant(int error, const char *constant);
+
 /* The calling thread's sentence; "" if there is none. */
 const char *otp_error_text(void);
 
