@@ -383,16 +383,18 @@ OTP_INLINE int is_own(const struct otp_control *control, uint32_t tid, const cha
     return 1;
 }
 
+/* By reads into numbers: the verifier of 6.1 allows no variable offset on a typed pointer. */
 OTP_INLINE uint32_t ns_tid_of(struct task_struct *task) {
-    struct pid *pid = task->thread_pid;
-    uint32_t level = pid->level;
-    struct upid upid = {};
+    uint64_t pid = 0, at;
+    uint32_t level = 0, number = 0;
+    bpf_core_read(&pid, sizeof(pid), &task->thread_pid);
+    bpf_probe_read_kernel(&level, sizeof(level), (void *)(pid + bpf_core_field_offset(struct pid, level)));
     if (level > 32) /* MAX_PID_NS_LEVEL of the kernel */
         return 0;
-    bpf_core_read(&upid.nr, sizeof(upid.nr), (char *)pid + bpf_core_field_offset(struct pid, numbers) +
-                                                 level * bpf_core_type_size(struct upid) +
-                                                 bpf_core_field_offset(struct upid, nr));
-    return upid.nr;
+    at = pid + bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid) +
+         bpf_core_field_offset(struct upid, nr);
+    bpf_probe_read_kernel(&number, sizeof(number), (void *)at);
+    return number;
 }
 
 static __attribute__((noinline)) uint32_t search_index(uint32_t tid) {
