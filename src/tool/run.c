@@ -253,15 +253,16 @@ static bool set_environment(const struct run_options *options, const char *prelo
 
 /* Executes the target; returns only when that fails. `arguments` begins with the program and ends with NULL. */
 static int become(struct tool_target *target, char **arguments, int count) {
-    char **list = calloc((size_t)count + 2, sizeof(*list));
+    char **list = calloc((size_t)count + TOOL_TARGET_WORDS + 1, sizeof(*list));
     if (!list) {
         tool_complain("out of memory");
         return TOOL_FAILED;
     }
     int used = 0;
-    list[used++] = *target->program ? target->program : arguments[0];
-    if (*target->program)
-        list[used++] = target->script;
+    for (int i = 0; i < target->word_count; i++)
+        list[used++] = target->words[i];
+    if (used == 0)
+        list[used++] = arguments[0];
     for (int i = 1; i < count; i++)
         list[used++] = arguments[i];
     execvp(target->path, list); /* the path has a slash: no search, but a text without "#!" goes to the shell */

@@ -136,50 +136,72 @@ static enum tool_exit check_elf(struct tool_target *target, int fd, const struct
     return check_interpreter(target, fd, &header);
 }
 
-/* Takes the next word of a script's first line. */
+/* The next word of a script's first line, or NULL; `*at` goes behind it. */
 static char *word(char **at) {
-    char *start = *at + strspn(*at, " \t");
-    size_t length = strcspn(start, " \t");
+    char *start = *at + strspn(*at, " \t\r");
+    size_t length = strcspn(start, " \t\r");
     *at = start + length;
     if (**at)
         *(*at)++ = '\0';
     return *start ? start : NULL;
 }
 
-/*
- * What runs the script whose first line is `line`. The program env would execute another one, which is not followed;
- * so its plain form, "#!/usr/bin/env NAME", is done here.
- */
-static enum tool_exit script_interpreter(struct tool_target *target, char *line, char path[PATH_MAX]) {
-    char *interpreter = word(&line);
-    if (!interpreter)
-        return refuse(target, TOOL_NOT_EXECUTABLE, "its first line names no interpreter");
-    const char *base = strrchr(interpreter, '/');
-    if (strcmp(base ? base + 1 : interpreter, "env") == 0) {
-        char *name = word(&line);
-        if (!name || *name == '-' || strchr(name, '=') || word(&line) || *target->program)
-            return refuse(target, TOOL_USAGE,
-                          "it is a script that env starts with options; name its interpreter: "
-                          "otelprof run -- INTERPRETER SCRIPT");
-        int error = look_up(name, path);
-        if (error || strlen(name) >= sizeof(target->program))
-            return refuse(target, TOOL_NOT_FOUND, "its interpreter %s: %s", name,
-                          strerror(error ? error : ENAMETOOLONG));
-        copy(target->program, sizeof(target->program), name);
-        copy(target->script, sizeof(target->script), target->path);
-        copy(target->path, sizeof(target->path), path);
-        return TOOL_OK;
+/* Puts up to three words in the place of the first: what the kernel does when it starts an interpreter. */
+static enum tool_exit replace_first(struct tool_target *target, const char *first, const char *second,
+                                    const char *third) {
+    const char *new[] = {first, second, third};
+    char *words[TOOL_TARGET_WORDS];
+    int count = 0;
+    for (int i = 0; i < 3; i++) {
+        if (new[i] && (words[count++] = strdup(new[i])) == NULL)
+            return refuse(target, TOOL_FAILED, "out of memory");
     }
-    int error = 0;
-    if (!runnable(interpreter, &error))
-        return refuse(target, error == ENOENT ? TOOL_NOT_FOUND : TOOL_NOT_EXECUTABLE, "its interpreter %s: %s",
-                      interpreter, strerror(error));
-    copy(path, PATH_MAX, interpreter);
+    for (int i = 1; i < target->word_count && count < TOOL_TARGET_WORDS; i++)
+        words[count++] = target->words[i];
+    if (target->word_count)
+        free(target->words[0]);
+    memcpy(target->words, words, (size_t)count * sizeof(words[0]));
+    target->word_count = count;
     return TOOL_OK;
 }
 
+/*
+ * Goes from the script `path` to the program that runs it; `line` is its first line without "#!". The program env
+ * executes another one, and an exec is not followed: so the form "#!/usr/bin/env NAME" is resolved here, and `*by_hand`
+ * says that the words must be executed in the place of the script.
+ */
+static enum tool_exit script_interpreter(struct tool_target *target, char *line, char path[PATH_MAX], bool *by_hand) {
+    char script[PATH_MAX], *interpreter = word(&line);
+    int error = 0;
+    copy(script, sizeof(script), path);
+    if (!interpreter)
+        return refuse(target, TOOL_NOT_EXECUTABLE, "the first line of %s names no interpreter", script);
+    const char *base = strrchr(interpreter, '/');
+    if (strcmp(base ? base + 1 : interpreter, "env") != 0) {
+        copy(path, PATH_MAX, interpreter);
+        if (!runnable(path, &error))
+            return refuse(target, error == ENOENT ? TOOL_NOT_FOUND : TOOL_NOT_EXECUTABLE,
+                          "the interpreter %s of %s: %s", path, script, strerror(error));
+        char *option = line + strspn(line, " \t\r");
+        option[strcspn(option, "\r")] = '\0';
+        return replace_first(target, path, *option ? option : script, *option ? script : NULL);
+    }
+    char *name = word(&line);
+    if (!name || *name == '-' || strchr(name, '=') || word(&line))
+        return refuse(
+            target, TOOL_USAGE,
+            "the script %s is started by env with options; name its interpreter: otelprof run -- INTERPRETER %s",
+            script, script);
+    error = look_up(name, path);
+    if (error)
+        return refuse(target, error == ENOENT ? TOOL_NOT_FOUND : TOOL_NOT_EXECUTABLE, "the interpreter %s of %s: %s",
+                      name, script, strerror(error));
+    *by_hand = true;
+    return replace_first(target, name, script, NULL);
+}
+
 /* Looks at the file `path`. For a script, `path` becomes its interpreter and `*again` is set. */
-static enum tool_exit check_file(struct tool_target *target, char path[PATH_MAX], bool *again) {
+static enum tool_exit check_file(struct tool_target *target, char path[PATH_MAX], bool *again, bool *by_hand) {
     char head[HEAD_SIZE + 1];
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -195,15 +217,22 @@ static enum tool_exit check_file(struct tool_target *target, char path[PATH_MAX]
         head[size] = '\0';
         head[strcspn(head, "\n")] = '\0';
         *again = true;
-        code = script_interpreter(target, head + 2, path);
+        code = script_interpreter(target, head + 2, path, by_hand);
     } else if (memchr(head, '\0', (size_t)size)) {
         code = refuse(target, TOOL_NOT_EXECUTABLE, "it is neither a program nor a script");
     } else {
         *again = true; /* execvp() gives a text without "#!" to the shell */
+        code = replace_first(target, "/bin/sh", path, NULL);
         copy(path, PATH_MAX, "/bin/sh");
     }
     close(fd);
     return code;
+}
+
+static void forget_words(struct tool_target *target) {
+    for (int i = 0; i < target->word_count; i++)
+        free(target->words[i]);
+    target->word_count = 0;
 }
 
 enum tool_exit tool_target_find(const char *program, struct tool_target *target) {
@@ -214,11 +243,18 @@ enum tool_exit tool_target_find(const char *program, struct tool_target *target)
         return refuse(target, error == ENOENT || error == ENOTDIR ? TOOL_NOT_FOUND : TOOL_NOT_EXECUTABLE, "%s",
                       strerror(error));
     copy(path, sizeof(path), target->path);
-    for (int depth = 0; depth < SCRIPTS_MAX; depth++) {
-        bool again = false;
-        enum tool_exit code = check_file(target, path, &again);
-        if (code != TOOL_OK || !again)
+    bool again = true, by_hand = false;
+    for (int depth = 0; again && depth <= SCRIPTS_MAX; depth++) {
+        again = false;
+        enum tool_exit code = check_file(target, path, &again, &by_hand);
+        if (code != TOOL_OK)
             return code;
     }
-    return refuse(target, TOOL_NOT_EXECUTABLE, "its interpreters are scripts of scripts");
+    if (again)
+        return refuse(target, TOOL_NOT_EXECUTABLE, "its interpreters are scripts of scripts");
+    if (by_hand)
+        copy(target->path, sizeof(target->path), path);
+    else
+        forget_words(target);
+    return TOOL_OK;
 }

@@ -7,11 +7,13 @@
 
 #include "tool/tool.h"
 
+#define TOOL_TARGET_WORDS 16
+
 struct tool_target {
-    char path[PATH_MAX];   /* what to execute; a name found on PATH is written out */
-    char program[256];     /* for "#!/usr/bin/env NAME": NAME, which then runs `script`; else "" */
-    char script[PATH_MAX]; /* the script of such a program; else "" */
-    char reason[512];      /* why not, as half a sentence */
+    char path[PATH_MAX];            /* what to execute; a name found on PATH is written out */
+    char *words[TOOL_TARGET_WORDS]; /* what stands for argv[0], from malloc() */
+    int word_count;                 /* 0: argv[0] as it is */
+    char reason[512];               /* why not, as half a sentence */
 };
 
 /*

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+/* `otelprof top`: reads profiles from files and prints where the CPU time went. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <otelprof/otelprof.h>
+
+#include "base/error.h"
+#include "encode/otlp_reader.h"
+#include "tool/inputs.h"
+#include "tool/report.h"
+#include "tool/tool.h"
+
+#define WIDTH_DEFAULT 116
+#define WIDTH_MIN 90
+#define WIDTH_MAX 1000
+
+const char tool_top_help[] =
+    "otelprof top [OPTIONS] FILE|DIR...\n"
+    "\n"
+    "Reads OTLP profiles (of a DIR: its *.otlp files), adds them up, and prints where the CPU time went. SELF is time\n"
+    "in the function itself, TOTAL includes what it called. Inlined functions count as functions; one that is several\n"
+    "times in a stack counts once in TOTAL.\n"
+    "\n"
+    "  -n, --rows N       rows of each table (default 20)\n"
+    "      --self         most SELF first (default)\n"
+    "      --total        most TOTAL first\n"
+    "      --lines        by source line (code without names: by address) instead of by function\n"
+    "      --by KEY       CPU time by the value of an attribute of the samples, such as http.route or thread.name, or "
+    "of\n"
+    "                     the process, such as process.pid; (none) stands for samples without it\n"
+    "      --functions N  with --by: the first N functions of each value\n"
+    "      --trace ID     what one trace did in these processes: its spans and their functions; ID is 32 hex digits\n"
+    "      --incomplete   why stacks are incomplete, and where they ended\n"
+    "      --losses       the counters that came with the profiles: samples fired, lost and why\n"
+    "      --json         as JSON: all rows, times in ns\n"
+    "      --width N      characters of a line (default: the terminal's, else 116)\n"
+    "  -h, --help         this text\n"
+    "\n"
+    "Exit status: 0 printed; 1 a file could not be read (the others were), or there was nothing to print; 2 a mistake\n"
+    "on the command line.\n";
+
+enum {
+    OPTION_SELF = 256,
+    OPTION_TOTAL,
+    OPTION_LINES,
+    OPTION_BY,
+    OPTION_FUNCTIONS,
+    OPTION_TRACE,
+    OPTION_INCOMPLETE,
+    OPTION_LOSSES,
+    OPTION_JSON,
+    OPTION_WIDTH,
+};
+
+static const struct option long_options[] = {
+    {"rows", required_argument, NULL, 'n'},
+    {"self", no_argument, NULL, OPTION_SELF},
+    {"total", no_argument, NULL, OPTION_TOTAL},
+    {"lines", no_argument, NULL, OPTION_LINES},
+    {"by", required_argument, NULL, OPTION_BY},
+    {"functions", required_argument, NULL, OPTION_FUNCTIONS},
+    {"trace", required_argument, NULL, OPTION_TRACE},
+    {"incomplete", no_argument, NULL, OPTION_INCOMPLETE},
+    {"losses", no_argument, NULL, OPTION_LOSSES},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"width", required_argument, NULL, OPTION_WIDTH},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+struct top_options {
+    struct report report;
+    uint8_t trace[16];
+    bool json, help;
+    int kinds; /* how many of the options that choose a report were given */
+};
+
+static bool parse_count(const char *text, size_t low, size_t high, size_t *out) {
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (errno || end == text || *end || strchr(text, '-') || value < low || value > high)
+        return false;
+    *out = value;
+    return true;
+}
+
+static bool parse_trace(const char *text, uint8_t id[16]) {
+    static const char digits[] = "0123456789abcdef";
+    if (strlen(text) != 32)
+        return false;
+    for (size_t i = 0; i < 32; i++) {
+        char lower = text[i] >= 'A' && text[i] <= 'F' ? (char)(text[i] - 'A' + 'a') : text[i];
+        const char *digit = strchr(digits, lower);
+        if (!digit)
+            return false;
+        id[i / 2] = (uint8_t)(id[i / 2] << 4 | (digit - digits));
+    }
+    return true;
+}
+
+static void choose(struct top_options *options, enum report_kind kind) {
+    options->report.kind = kind;
+    options->kinds++;
+}
+
+/* An option with a value of its own. */
+static int parse_value(struct top_options *options, int option) {
+    struct report *report = &options->report;
+    switch (option) {
+    case 'n':
+        return parse_count(optarg, 1, 1000000, &report->rows)
+                   ? TOOL_OK
+                   : tool_usage("top", "-n is a number of rows from 1, not '%s'", optarg);
+    case OPTION_FUNCTIONS:
+        return parse_count(optarg, 0, 1000000, &report->functions)
+                   ? TOOL_OK
+                   : tool_usage("top", "--functions is a number, not '%s'", optarg);
+    case OPTION_WIDTH:
+        return parse_count(optarg, WIDTH_MIN, WIDTH_MAX, &report->width)
+                   ? TOOL_OK
+                   : tool_usage("top", "--width is %d to %d, not '%s'", WIDTH_MIN, WIDTH_MAX, optarg);
+    case OPTION_TRACE:
+        choose(options, REPORT_TRACE);
+        report->trace = options->trace;
+        return parse_trace(optarg, options->trace) ? TOOL_OK
+                                                   : tool_usage("top", "a trace id is 32 hex digits, not '%s'", optarg);
+    default:
+        choose(options, REPORT_GROUPS);
+        report->by = optarg;
+        return *optarg ? TOOL_OK : tool_usage("top", "--by needs the name of an attribute");
+    }
+}
+
+static int parse(int argc, char **argv, struct top_options *options) {
+    *options = (struct top_options){.report = {.rows = 20}};
+    optind = 1;
+    opterr = 0;
+    int code = TOOL_OK;
+    for (int option; code == TOOL_OK && (option = getopt_long(argc, argv, ":n:h", long_options, NULL)) != -1;) {
+        switch (option) {
+        case OPTION_SELF:
+            options->report.order = TALLY_BY_SELF;
+            break;
+        case OPTION_TOTAL:
+            options->report.order = TALLY_BY_TOTAL;
+            break;
+        case OPTION_LINES:
+            options->report.lines = true;
+            break;
+        case OPTION_INCOMPLETE:
+            choose(options, REPORT_INCOMPLETE);
+            options->report.by = TALLY_STOP_KEY;
+            break;
+        case OPTION_LOSSES:
+            choose(options, REPORT_LOSSES);
+            break;
+        case OPTION_JSON:
+            options->json = true;
+            break;
+        case 'h':
+            options->help = true;
+            return TOOL_OK;
+        case ':':
+            return tool_usage("top", "%s needs a value", argv[optind - 1]);
+        case '?':
+            return tool_usage("top", "there is no option %s", argv[optind - 1]);
+        default:
+            code = parse_value(options, option);
+        }
+    }
+    if (code == TOOL_OK && options->kinds > 1)
+        code = tool_usage("top", "--by, --trace, --incomplete and --losses exclude each other");
+    if (code == TOOL_OK && options->report.functions && options->report.kind != REPORT_GROUPS)
+        code = tool_usage("top", "--functions goes with --by");
+    if (code == TOOL_OK && optind >= argc)
+        code = tool_usage("top", "no file or directory is named");
+    return code;
+}
+
+/* Reads one file into the tally. A file that rotation took away is nothing. */
+static bool add_file(struct tally *tally, const struct tool_input *input, size_t *files) {
+    void *bytes = NULL;
+    size_t size = 0;
+    enum tool_read state = tool_input_read(input, OTP_OTLP_READ_MAX, &bytes, &size);
+    if (state != TOOL_READ_OK)
+        return state == TOOL_READ_GONE;
+    struct otp_otlp_reader *reader = NULL;
+    int error = otp_otlp_read(bytes, size, &reader);
+    free(bytes);
+    if (error) {
+        const char *reason = otelprof_last_error();
+        tool_complain("%s: %s", input->path, *reason ? reason : otelprof_strerror(error));
+        return false;
+    }
+    bool done = tally_add(tally, reader);
+    otp_otlp_reader_free(reader);
+    *files += done;
+    if (!done)
+        tool_complain("out of memory at %s", input->path);
+    return done;
+}
+
+static size_t terminal_width(void) {
+    struct winsize size;
+    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= WIDTH_MIN)
+        return size.ws_col < WIDTH_MAX ? size.ws_col : WIDTH_MAX;
+    return WIDTH_DEFAULT;
+}
+
+static int print(const struct top_options *options, const struct tally *tally) {
+    const struct tally_summary *summary = tally_summary(tally);
+    if (!summary->all.samples && options->report.kind != REPORT_LOSSES) {
+        tool_complain("no CPU sample in %zu file%s", options->report.files, options->report.files == 1 ? "" : "s");
+        return TOOL_FAILED;
+    }
+    if (!summary->taken.samples && options->report.trace) {
+        tool_complain("no sample of this trace among %llu", (unsigned long long)summary->all.samples);
+        return TOOL_FAILED;
+    }
+    if ((options->json ? report_json : report_text)(&options->report))
+        return TOOL_OK;
+    tool_complain("out of memory");
+    return TOOL_FAILED;
+}
+
+int tool_top(int argc, char **argv) {
+    struct top_options options;
+    struct tool_inputs inputs;
+    int code = parse(argc, argv, &options);
+    if (options.help) {
+        fputs(tool_top_help, stdout);
+        return tool_finish(TOOL_OK);
+    }
+    if (code != TOOL_OK)
+        return code;
+    struct report *report = &options.report;
+    const struct tally_options wanted = {report->by, report->trace, report->lines};
+    struct tally *tally = tally_new(&wanted);
+    bool good = tool_inputs_list(argv + optind, argc - optind, &inputs) && tally;
+    for (size_t i = 0; tally && i < inputs.count; i++)
+        good = add_file(tally, &inputs.files[i], &report->files) && good;
+    tool_inputs_free(&inputs);
+    report->tally = tally;
+    if (!report->width)
+        report->width = terminal_width();
+    if (tally && report->files)
+        code = print(&options, tally);
+    else
+        good = false;
+    tally_free(tally);
+    return tool_finish(good ? code : TOOL_FAILED);
+}
