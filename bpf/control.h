@@ -10,9 +10,9 @@
 
 /* The only value of the map "control". Written by the profiler thread unless said otherwise. */
 struct otp_control {
-    uint32_t directory;        /* low bit: directory in force; the rest: generation, one up at each publication. 0: none */
-    uint32_t segment_count[2]; /* of each directory */
-    uint32_t registrations;    /* written by threads: one up whenever context_index gained an entry */
+    uint32_t directory; /* low bit: directory in force; the rest: generation, one up at each publication. 0: none */
+    uint32_t segment_count[2];                 /* of each directory */
+    uint32_t registrations;                    /* written by threads: one up whenever context_index gained an entry */
     uint32_t family[OTP_FAMILY_MAX];           /* thread-group ids as the kernel sees them; 0 ends the list */
     uint32_t own_threads[OTP_OWN_THREADS_MAX]; /* thread ids of ours, as the kernel sees them; 0 ends the list */
     uint32_t rescan_wanted; /* written by programs: an address was in no segment; cleared by the profiler */
@@ -21,16 +21,16 @@ struct otp_control {
 
 /* Counters of one CPU: value of the map "counters", one for each possible CPU. Only the CPU program writes them. */
 struct otp_cpu_counters {
-    uint64_t fired;        /* clock events on a thread of the family */
-    uint64_t own_thread;   /* clock events on a thread of ours or of libcurl's; not in fired */
-    uint64_t ring_full;    /* lost: no room in the ring */
-    uint64_t scratch;      /* lost: no working memory */
-    uint64_t frames;       /* user frames unwound */
-    uint64_t with_span;    /* records that carry a valid context */
+    uint64_t fired;      /* clock events on a thread of the family */
+    uint64_t own_thread; /* clock events on a thread of ours or of libcurl's; not in fired */
+    uint64_t ring_full;  /* lost: no room in the ring */
+    uint64_t scratch;    /* lost: no working memory */
+    uint64_t frames;     /* user frames unwound */
+    uint64_t with_span;  /* records that carry a valid context */
     uint64_t kernel_stack_missing;
-    uint64_t wakeups;      /* the profiler was woken for an unknown address */
-    uint64_t stops[16];    /* enum otp_stop */
-    uint64_t cache_hits;   /* pc cache */
+    uint64_t wakeups;    /* the profiler was woken for an unknown address */
+    uint64_t stops[16];  /* enum otp_stop */
+    uint64_t cache_hits; /* pc cache */
     uint64_t cache_misses;
     uint64_t window_reads; /* reads of user memory, 2 KiB each as a rule */
     uint64_t reserved[5];
@@ -39,11 +39,11 @@ _Static_assert(sizeof(struct otp_cpu_counters) == 256, "four cache lines: CPUs d
 
 /* What the program "identify" reports about the thread that runs it. */
 struct otp_identity {
-    uint32_t tgid;        /* as the kernel sees it, whatever PID namespace we live in */
-    uint32_t tid;         /* likewise */
-    uint32_t ns_tid;      /* as our own PID namespace numbers it */
+    uint32_t tgid;   /* as the kernel sees it, whatever PID namespace we live in */
+    uint32_t tid;    /* likewise */
+    uint32_t ns_tid; /* as our own PID namespace numbers it */
     uint32_t reserved;
-    uint64_t clock_ns;    /* the clock that stamps records, now */
+    uint64_t clock_ns; /* the clock that stamps records, now */
 };
 
 #endif

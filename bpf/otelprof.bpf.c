@@ -19,7 +19,7 @@ char otp_license[] SEC("license") = "Dual BSD/GPL";
 /* Set before load. */
 const volatile uint32_t otp_index_mask = 0;    /* size of context_index - 1 */
 const volatile uint32_t otp_kernel_frames = 1; /* take kernel frames too */
-const volatile uint32_t otp_verdict = 0;       /* 1: the event's own buffer gets the sample as well; tests compare both */
+const volatile uint32_t otp_verdict = 0; /* 1: the event's own buffer gets the sample as well; tests compare both */
 
 #define SHARED_ARRAY(name, entries, type_)                                                                             \
     struct {                                                                                                           \
@@ -60,8 +60,8 @@ struct {
     __type(value, struct task_memory);
 } otp_tasks SEC(".maps");
 
-#define WINDOW 2048 /* bytes of stack copied at a time: 8 bytes cost nearly as much */
-#define CACHE 1024  /* places of the pc cache */
+#define WINDOW 2048       /* bytes of stack copied at a time: 8 bytes cost nearly as much */
+#define CACHE 1024        /* places of the pc cache */
 #define RECORD_WORDS 1024 /* a power of two above OTP_KERNEL_FRAMES_MAX + OTP_FRAMES_MAX */
 
 struct otp_stack;

@@ -15,7 +15,7 @@
 #include "shared_types.h"
 
 #define OTP_RECORD_VERSION 1
-#define OTP_FRAMES_MAX 512        /* user frames */
+#define OTP_FRAMES_MAX 512 /* user frames */
 #define OTP_KERNEL_FRAMES_MAX 64
 
 enum otp_record_type {
@@ -49,9 +49,9 @@ struct otp_record {
     uint32_t tgid;          /* as the kernel sees it */
     uint32_t tid;           /* as the thread's own PID namespace numbers it */
     uint32_t cpu;
-    uint16_t flags;         /* enum otp_record_flags */
-    uint16_t context_size;  /* bytes */
-    uint32_t directory;     /* otp_control.directory that the walk used: says which modules were where */
+    uint16_t flags;        /* enum otp_record_flags */
+    uint16_t context_size; /* bytes */
+    uint32_t directory;    /* otp_control.directory that the walk used: says which modules were where */
     uint32_t reserved;
     uint64_t time_ns;     /* the kernel's monotonic clock */
     uint64_t weight;      /* what the sample stands for: CPU time in ns */

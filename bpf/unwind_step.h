@@ -31,7 +31,9 @@
 #endif
 
 /* The address whose rule describes the frame. A return address may be the first byte of the next function. */
-OTP_INLINE uint64_t otp_frame_lookup_pc(const struct otp_frame *frame) { return frame->exact ? frame->pc : frame->pc - 1; }
+OTP_INLINE uint64_t otp_frame_lookup_pc(const struct otp_frame *frame) {
+    return frame->exact ? frame->pc : frame->pc - 1;
+}
 
 OTP_INLINE int otp_step_signal(struct otp_stack *stack, struct otp_frame *frame, int32_t offset) {
     uint64_t base = frame->sp + offset;

@@ -69,8 +69,8 @@ static void sizes_from(struct otp_program_sizes *sizes, const struct otp_capture
 static int map_shared(struct otp_capture *capture) {
     const struct otp_program_sizes *sizes = &capture->sizes;
     struct otp_descriptor *shared = capture->set.shared;
-    int result = otp_region_map(&kept.control, shared[OTP_MAP_CONTROL].fd,
-                                otp_region_array_size(1, sizeof(struct otp_control)));
+    int result =
+        otp_region_map(&kept.control, shared[OTP_MAP_CONTROL].fd, otp_region_array_size(1, sizeof(struct otp_control)));
     if (!result)
         result = otp_region_map(&kept.slots, shared[OTP_MAP_SLOTS].fd,
                                 otp_region_array_size(sizes->slots, sizeof(struct otp_slot)));
@@ -177,13 +177,9 @@ int otp_capture_attach(struct otp_capture *capture) {
     return otp_cpu_clock_open(&capture->clock, capture->interval_ns, capture->set.cpu_program.fd);
 }
 
-int otp_capture_enable(struct otp_capture *capture) {
-    return otp_cpu_clock_enable(capture->clock);
-}
+int otp_capture_enable(struct otp_capture *capture) { return otp_cpu_clock_enable(capture->clock); }
 
-int otp_capture_disable(struct otp_capture *capture) {
-    return otp_cpu_clock_disable(capture->clock);
-}
+int otp_capture_disable(struct otp_capture *capture) { return otp_cpu_clock_disable(capture->clock); }
 
 static uint64_t own_events(const struct otp_capture *capture) {
     struct otp_cpu_counters counters;

@@ -19,8 +19,8 @@ struct otp_capture;
 
 struct otp_capture_options {
     unsigned rate_hz;
-    uint32_t slots;    /* threads inside spans */
-    size_t rows;       /* capacity of the tables; see otp_capture_grow() */
+    uint32_t slots; /* threads inside spans */
+    size_t rows;    /* capacity of the tables; see otp_capture_grow() */
     size_t pages;
     uint32_t ring_bytes; /* 0: enough for 600 ms at the rate, between 256 KiB and 16 MiB */
     bool kernel_frames;

@@ -55,8 +55,7 @@ int otp_cpu_clock_open_own(struct otp_descriptor *event, uint64_t interval_ns, i
 }
 
 static int open_one(struct otp_cpu_clock *clock, unsigned cpu, int program_fd) {
-    int result =
-        open_event(&clock->events[cpu], clock->interval_ns, -1, (int)cpu, program_fd, clock->enabled);
+    int result = open_event(&clock->events[cpu], clock->interval_ns, -1, (int)cpu, program_fd, clock->enabled);
     if (!result)
         clock->open++;
     return result;

@@ -133,8 +133,8 @@ static int map_table(struct otp_program_set *set, struct otelprof_bpf *object, i
 
 /* Takes from the object what is needed for good; the rest of libbpf's memory goes with the object. */
 static int take(struct otp_program_set *set, struct otelprof_bpf *object, const struct otp_program_set *base) {
-    int result = otp_descriptor_take(&set->cpu_program, bpf_program__fd(object->progs.otp_cpu),
-                                     OTP_DESCRIPTOR_BPF_PROGRAM);
+    int result =
+        otp_descriptor_take(&set->cpu_program, bpf_program__fd(object->progs.otp_cpu), OTP_DESCRIPTOR_BPF_PROGRAM);
     if (!result)
         result = otp_descriptor_take(&set->identify_program, bpf_program__fd(object->progs.otp_identify),
                                      OTP_DESCRIPTOR_BPF_PROGRAM);

@@ -15,8 +15,7 @@ size_t otp_region_array_size(size_t count, size_t value_size) {
 
 int otp_region_map(struct otp_region *region, int fd, size_t size) {
     void *place = region->address && size <= region->size ? region->address : NULL;
-    void *address =
-        otp_sys.mmap(place, size, PROT_READ | PROT_WRITE, MAP_SHARED | (place ? MAP_FIXED : 0), fd, 0);
+    void *address = otp_sys.mmap(place, size, PROT_READ | PROT_WRITE, MAP_SHARED | (place ? MAP_FIXED : 0), fd, 0);
     if (address == MAP_FAILED)
         return -errno;
     if (otp_sys.madvise(address, size, MADV_DONTFORK)) {

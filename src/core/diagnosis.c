@@ -66,9 +66,10 @@ static void explain_privilege(struct text *text) {
         return;
     }
     if (bpf && perfmon) {
-        put(text, "reason: CAP_BPF and CAP_PERFMON are there; %s refuses the call\n"
-                  "remedy: allow bpf and perf_event_open in the seccomp profile, and check lockdown "
-                  "(/sys/kernel/security/lockdown must not say confidentiality)\n",
+        put(text,
+            "reason: CAP_BPF and CAP_PERFMON are there; %s refuses the call\n"
+            "remedy: allow bpf and perf_event_open in the seccomp profile, and check lockdown "
+            "(/sys/kernel/security/lockdown must not say confidentiality)\n",
             prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0 ? "a seccomp filter" : "a security module or lockdown");
         return;
     }
@@ -94,9 +95,10 @@ void otp_diagnosis_explain(int error, const char *detail, char *buffer, size_t s
         explain_privilege(&text);
         break;
     case OTELPROF_E_KERNEL:
-        put(&text, "reason: the running kernel lacks something that is needed (Linux 6.1 or later with BPF, BTF "
-                   "(CONFIG_DEBUG_INFO_BTF) and perf events)%s\n"
-                   "remedy: \"otelprof doctor\" tries each feature by itself\n",
+        put(&text,
+            "reason: the running kernel lacks something that is needed (Linux 6.1 or later with BPF, BTF "
+            "(CONFIG_DEBUG_INFO_BTF) and perf events)%s\n"
+            "remedy: \"otelprof doctor\" tries each feature by itself\n",
             access("/sys/kernel/btf/vmlinux", R_OK) ? "; /sys/kernel/btf/vmlinux cannot be read" : "");
         break;
     case OTELPROF_E_MEMORY:

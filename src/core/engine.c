@@ -29,12 +29,12 @@
 #include "export/worker.h"
 #include "profile/counters.h"
 
-#define DRAIN_MS 200          /* how long records may lie in the ring */
-#define RESCAN_FIRST_MS 100   /* between two scans for an unknown address that stays unknown: doubles ... */
-#define RESCAN_LAST_MS 10000  /* ... up to this */
-#define ROWS_SPARE 65536u     /* rows reserved beyond twice what is there at the start */
+#define DRAIN_MS 200         /* how long records may lie in the ring */
+#define RESCAN_FIRST_MS 100  /* between two scans for an unknown address that stays unknown: doubles ... */
+#define RESCAN_LAST_MS 10000 /* ... up to this */
+#define ROWS_SPARE 65536u    /* rows reserved beyond twice what is there at the start */
 #define PAGES_SPARE 4096u
-#define KEPT_GENERATIONS 64u  /* modules gone longer than this are forgotten */
+#define KEPT_GENERATIONS 64u /* modules gone longer than this are forgotten */
 #define NANOS_PER_MS 1000000u
 
 struct otp_engine {
@@ -53,18 +53,18 @@ struct otp_engine {
     bool sampling;
     bool quitting;
     bool context_on;
-    sem_t export_up;           /* posted when the export thread has called export_thread_started() */
-    unsigned filters;          /* seccomp filters at the start */
-    bool filtered;             /* more of them now: no bpf(2) or perf_event_open(2) any more */
-    bool growth_failed;        /* do not try again */
+    sem_t export_up;                  /* posted when the export thread has called export_thread_started() */
+    unsigned filters;                 /* seccomp filters at the start */
+    bool filtered;                    /* more of them now: no bpf(2) or perf_event_open(2) any more */
+    bool growth_failed;               /* do not try again */
     int64_t monotonic_minus_clock_ns; /* CLOCK_MONOTONIC here less the programs' clock: apart in a time namespace */
-    uint64_t window_end_ns;    /* CLOCK_MONOTONIC: when the window is due */
+    uint64_t window_end_ns;           /* CLOCK_MONOTONIC: when the window is due */
     uint64_t rescan_not_before_ns;
     uint64_t rescan_wait_ms;
-    uint64_t random;           /* state of the jitter */
+    uint64_t random; /* state of the jitter */
 
-    uint64_t cpu_seen_ns;      /* CPU time of the process, own threads less, at the last look */
-    struct otelprof_stats live; /* counters of the programs and of finished windows */
+    uint64_t cpu_seen_ns;           /* CPU time of the process, own threads less, at the last look */
+    struct otelprof_stats live;     /* counters of the programs and of finished windows */
     struct otelprof_stats reported; /* what went out with windows */
 
     pthread_mutex_t lock; /* for what follows: other threads read it */
@@ -307,7 +307,8 @@ static void rescan_if_wanted(struct otp_engine *engine) {
         engine->rescan_not_before_ns = 0;
     } else {
         engine->rescan_not_before_ns = now + engine->rescan_wait_ms * NANOS_PER_MS;
-        engine->rescan_wait_ms = engine->rescan_wait_ms * 2 > RESCAN_LAST_MS ? RESCAN_LAST_MS : engine->rescan_wait_ms * 2;
+        engine->rescan_wait_ms =
+            engine->rescan_wait_ms * 2 > RESCAN_LAST_MS ? RESCAN_LAST_MS : engine->rescan_wait_ms * 2;
         /* The wish stays up, so that programs wake nobody until the wait is over. */
         return;
     }

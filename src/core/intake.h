@@ -19,7 +19,7 @@ struct otp_intake {
     int64_t unix_minus_clock_ns; /* add it to a record's time */
     uint64_t window_start_ns;    /* unix; earlier samples count as of the start */
     uint64_t lost_decode;
-    uint64_t lost_memory; /* no window, or the window could not take it */
+    uint64_t lost_memory;             /* no window, or the window could not take it */
     const struct otp_mapping *kernel; /* the mapping of kernel frames; NULL: they go without */
     struct otp_frame_ref frames[OTP_KERNEL_FRAMES_MAX + OTP_FRAMES_MAX + 1]; /* of the record being taken in */
 };

@@ -28,15 +28,15 @@
 
 /* Everything about the one profiler. `busy` is held by whoever starts or stops it; nobody waits for it. */
 static struct {
-    _Atomic int state;      /* enum otelprof_state */
-    pthread_mutex_t busy;   /* one start or stop at a time */
-    pthread_mutex_t lock;   /* for `profiler`: held while it is used, so that it is not freed meanwhile */
-    pthread_cond_t idle;    /* nobody uses the profiler any more */
+    _Atomic int state;    /* enum otelprof_state */
+    pthread_mutex_t busy; /* one start or stop at a time */
+    pthread_mutex_t lock; /* for `profiler`: held while it is used, so that it is not freed meanwhile */
+    pthread_cond_t idle;  /* nobody uses the profiler any more */
     unsigned users;
     struct otp_profiler *profiler;
-    struct otelprof_stats ended; /* sums of the runs that are over */
-    int error;                   /* of the last start */
-    char failure[256];           /* its sentence */
+    struct otelprof_stats ended;     /* sums of the runs that are over */
+    int error;                       /* of the last start */
+    char failure[256];               /* its sentence */
     struct otelprof_options options; /* of the last start; strings in `texts` */
     char texts[5][512];
     bool have_options;
@@ -110,9 +110,8 @@ static void set_logger(const struct otp_settings *settings) {
 
 /* Keeps what a forked child needs to start with the same settings. */
 static void remember(const struct otp_settings *settings) {
-    const char **fields[] = {&self.options.service_name, &self.options.service_version,
-                             &self.options.service_namespace, &self.options.resource_attributes,
-                             &self.options.output_dir};
+    const char **fields[] = {&self.options.service_name, &self.options.service_version, &self.options.service_namespace,
+                             &self.options.resource_attributes, &self.options.output_dir};
     self.options = settings->options;
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
         snprintf(self.texts[i], sizeof(self.texts[i]), "%s", *fields[i]);

@@ -210,8 +210,7 @@ int otp_profiler_switch(struct otp_profiler *profiler, uint32_t on, uint32_t off
         profiler->orders.types = (profiler->orders.types | on) & ~off;
         uint32_t serial = ++profiler->orders.types_serial;
         wake_up(profiler);
-        while (profiler->orders.types_done < serial && !profiler->orders.ended &&
-               wait_changed(profiler, deadline_ns))
+        while (profiler->orders.types_done < serial && !profiler->orders.ended && wait_changed(profiler, deadline_ns))
             ;
         if (profiler->orders.types_done < serial)
             result = otp_error(OTELPROF_E_TIMEOUT, "the profiler thread did not answer in time");
@@ -228,8 +227,7 @@ int otp_profiler_flush(struct otp_profiler *profiler, uint64_t deadline_ns) {
     if (!result) {
         uint32_t serial = ++profiler->orders.flush_serial;
         wake_up(profiler);
-        while (profiler->orders.flush_done < serial && !profiler->orders.ended &&
-               wait_changed(profiler, deadline_ns))
+        while (profiler->orders.flush_done < serial && !profiler->orders.ended && wait_changed(profiler, deadline_ns))
             ;
         if (profiler->orders.flush_done < serial)
             result = otp_error(OTELPROF_E_TIMEOUT, "the profiler thread did not answer in time");

@@ -183,8 +183,9 @@ static void add_creation_time(struct otp_resource_set *set) {
     char *after_name = strrchr(text, ')');
     unsigned long long ticks = 0;
     /* Field 22, starttime; field 3 follows the name (proc(5)). */
-    if (!after_name || sscanf(after_name + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
-                                              "%*d %llu",
+    if (!after_name || sscanf(after_name + 1,
+                              " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+                              "%*d %llu",
                               &ticks) != 1)
         return;
     uint64_t since_boot = ticks * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
@@ -245,7 +246,9 @@ static void add_host(struct otp_resource_set *set) {
     if (!uname(&name)) {
         add_text(set, "host.name", name.nodename);
         add_text(set, "host.arch",
-                 !strcmp(name.machine, "x86_64") ? "amd64" : !strcmp(name.machine, "aarch64") ? "arm64" : name.machine);
+                 !strcmp(name.machine, "x86_64")    ? "amd64"
+                 : !strcmp(name.machine, "aarch64") ? "arm64"
+                                                    : name.machine);
         add_text(set, "os.type", "linux");
         add_text(set, "os.version", name.release);
     }

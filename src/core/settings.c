@@ -17,19 +17,18 @@ struct choice {
     int64_t value;
 };
 
-static const struct choice details[] = {{"full", OTELPROF_DETAIL_FULL},
-                                        {"named", OTELPROF_DETAIL_NAMED},
-                                        {"merged", OTELPROF_DETAIL_MERGED},
-                                        {NULL, 0}};
+static const struct choice details[] = {
+    {"full", OTELPROF_DETAIL_FULL}, {"named", OTELPROF_DETAIL_NAMED}, {"merged", OTELPROF_DETAIL_MERGED}, {NULL, 0}};
 static const struct choice fork_modes[] = {{"off", OTELPROF_FORK_OFF}, {"follow", OTELPROF_FORK_FOLLOW}, {NULL, 0}};
 static const struct choice log_levels[] = {{"error", OTELPROF_LOG_ERROR},
                                            {"warn", OTELPROF_LOG_WARN},
                                            {"info", OTELPROF_LOG_INFO},
                                            {"debug", OTELPROF_LOG_DEBUG},
                                            {NULL, 0}};
-static const struct choice switches[] = {{"1", 1}, {"0", 0}, {"true", 1}, {"false", 0}, {"on", 1}, {"off", 0}, {NULL, 0}};
-static const struct choice profile_types[] = {{"cpu", OTELPROF_CPU},   {"wall", OTELPROF_WALL},
-                                              {"heap", OTELPROF_HEAP}, {"lock", OTELPROF_LOCK},
+static const struct choice switches[] = {{"1", 1},  {"0", 0},   {"true", 1}, {"false", 0},
+                                         {"on", 1}, {"off", 0}, {NULL, 0}};
+static const struct choice profile_types[] = {{"cpu", OTELPROF_CPU},         {"wall", OTELPROF_WALL},
+                                              {"heap", OTELPROF_HEAP},       {"lock", OTELPROF_LOCK},
                                               {"threads", OTELPROF_THREADS}, {NULL, 0}};
 
 /* An integer option: its variable, limits and default. */
@@ -244,8 +243,8 @@ int otp_settings_make(struct otp_settings *settings, const struct otelprof_optio
         return result;
     }
     const char *sdk_disabled = variable(settings, "OTEL_SDK_DISABLED");
-    settings->disabled = (sdk_disabled && !strcasecmp(sdk_disabled, "true")) ||
-                         is_true(variable(settings, "OTELPROF_DISABLED"));
+    settings->disabled =
+        (sdk_disabled && !strcasecmp(sdk_disabled, "true")) || is_true(variable(settings, "OTELPROF_DISABLED"));
     const char *log = variable(settings, "OTELPROF_LOG");
     settings->log_to_stderr = log && !strcasecmp(log, "stderr");
     return 0;

@@ -11,10 +11,8 @@ _Static_assert((int)OTP_STOP_DEPTH == (int)OTELPROF_STOP_DEPTH, "the public reas
 
 /* Figures that describe a state rather than count events. */
 static const size_t states[] = {
-    offsetof(struct otelprof_stats, modules_known),
-    offsetof(struct otelprof_stats, modules_uncovered),
-    offsetof(struct otelprof_stats, table_rows),
-    offsetof(struct otelprof_stats, table_rows_capacity),
+    offsetof(struct otelprof_stats, modules_known),       offsetof(struct otelprof_stats, modules_uncovered),
+    offsetof(struct otelprof_stats, table_rows),          offsetof(struct otelprof_stats, table_rows_capacity),
     offsetof(struct otelprof_stats, kernel_memory_bytes),
 };
 

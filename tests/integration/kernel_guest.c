@@ -314,7 +314,8 @@ static void show_difference(const struct our_sample *sample, const struct refere
     unsigned most = sample->header.user_frames > reference->count ? sample->header.user_frames : reference->count;
     printf("differ: stop %u, %u frames, libdw %u\n", sample->header.stop, sample->header.user_frames, reference->count);
     for (unsigned i = 0; i < most && i < 12; i++) {
-        uint64_t a = i < sample->header.user_frames ? frames[i] : 0, b = i < reference->count ? reference->frames[i] : 0;
+        uint64_t a = i < sample->header.user_frames ? frames[i] : 0,
+                 b = i < reference->count ? reference->frames[i] : 0;
         printf("  %2u %16" PRIx64 " %-24.24s %16" PRIx64 " %-24.24s%s\n", i, a, a ? name_of(a) : "", b,
                b ? name_of(b) : "", a == b ? "" : " <--");
     }
@@ -354,7 +355,8 @@ static const struct our_sample *partner_of(const struct kernel_sample *kernel, c
 
 static void compare_all(size_t wanted) {
     const struct our_sample *from = ours.first;
-    for (const struct kernel_sample *kernel = events.first; kernel && verdict.compared < wanted; kernel = kernel->next) {
+    for (const struct kernel_sample *kernel = events.first; kernel && verdict.compared < wanted;
+         kernel = kernel->next) {
         const struct our_sample *partner = partner_of(kernel, &from);
         if (!partner) {
             verdict.no_partner++;
