@@ -9,7 +9,7 @@
 #include "symbols/clean_name.h"
 #include "symbols/elf_file.h"
 #include "symbols/kernel.h"
-#include "symbols/modules.h"
+#include "symbols/named_modules.h"
 #include "symbols/perf_map.h"
 #include "symbols/result_cache.h"
 
@@ -23,7 +23,7 @@
 struct otp_symbols {
     otp_demangle_fn demangle;
     struct otp_result_cache *cache;
-    struct otp_modules *modules;
+    struct otp_named_modules *modules;
     struct otp_kernel_symbols *kernel;
     struct otp_perf_map *perf_map;
     struct otp_symbols_stats stats;
@@ -35,7 +35,7 @@ struct otp_symbols {
 
 /* A sixteenth for perf maps, a quarter for the kernel, the rest half and half for answers and indexes. */
 static bool make_parts(struct otp_symbols *symbols, const struct otp_symbols_options *options, size_t limit) {
-    struct otp_modules_options modules = {
+    struct otp_named_modules_options modules = {
         .index_limit = limit / 32 * 14,
         .dwarf_limit = options->dwarf_limit_bytes ? options->dwarf_limit_bytes : DWARF_LIMIT,
         .dwarf_cpu_permille = options->dwarf_cpu_permille ? options->dwarf_cpu_permille : 10,
@@ -44,7 +44,7 @@ static bool make_parts(struct otp_symbols *symbols, const struct otp_symbols_opt
     };
     symbols->demangle = options->demangle;
     symbols->cache = otp_result_cache_new(limit / 32 * 8);
-    symbols->modules = otp_modules_new(&modules, &symbols->stats);
+    symbols->modules = otp_named_modules_new(&modules, &symbols->stats);
     symbols->kernel =
         otp_kernel_symbols_new(options->kallsyms_path ? options->kallsyms_path : "/proc/kallsyms", limit / 4);
     symbols->perf_map =
@@ -75,7 +75,7 @@ void otp_symbols_free(struct otp_symbols *symbols) {
     if (!symbols)
         return;
     otp_result_cache_free(symbols->cache);
-    otp_modules_free(symbols->modules);
+    otp_named_modules_free(symbols->modules);
     otp_kernel_symbols_free(symbols->kernel);
     otp_perf_map_free(symbols->perf_map);
     free(symbols);
@@ -84,17 +84,17 @@ void otp_symbols_free(struct otp_symbols *symbols) {
 void otp_symbols_begin_window(struct otp_symbols *symbols) {
     symbols->window++;
     otp_result_cache_begin_window(symbols->cache);
-    otp_modules_begin_window(symbols->modules);
+    otp_named_modules_begin_window(symbols->modules);
     otp_kernel_symbols_refresh(symbols->kernel);
     otp_perf_map_refresh(symbols->perf_map);
 }
 
-void otp_symbols_end_window(struct otp_symbols *symbols) { otp_modules_end_window(symbols->modules); }
+void otp_symbols_end_window(struct otp_symbols *symbols) { otp_named_modules_end_window(symbols->modules); }
 
 void otp_symbols_stats(const struct otp_symbols *symbols, struct otp_symbols_stats *stats) { *stats = symbols->stats; }
 
 size_t otp_symbols_memory(const struct otp_symbols *symbols) {
-    return sizeof(*symbols) + otp_result_cache_size(symbols->cache) + otp_modules_size(symbols->modules) +
+    return sizeof(*symbols) + otp_result_cache_size(symbols->cache) + otp_named_modules_size(symbols->modules) +
            otp_kernel_symbols_size(symbols->kernel) + otp_perf_map_size(symbols->perf_map);
 }
 
@@ -180,7 +180,7 @@ static bool make_key(struct otp_symbols *symbols, const struct otp_symbol_module
     } else if (module->anonymous) {
         *key = KEY_PERF_MAP + (otp_perf_map_generation(symbols->perf_map) & 0x7ffffff);
     } else {
-        *entry = otp_modules_entry(symbols->modules, module);
+        *entry = otp_named_modules_entry(symbols->modules, module);
         *key = *entry ? otp_module_id(*entry) : 0;
         *offset = address - module->start + module->file_offset;
         return *entry != NULL;
@@ -197,7 +197,7 @@ static const struct otp_result *ask(struct otp_symbols *symbols, const struct ot
         answer_with(answer, otp_perf_map_find(symbols->perf_map, address));
         key = KEY_PERF_MAP + (otp_perf_map_generation(symbols->perf_map) & 0x7ffffff);
     } else {
-        otp_modules_ask(symbols->modules, entry, module, address, answer);
+        otp_named_modules_ask(symbols->modules, entry, module, address, answer);
     }
     return remember(symbols, key, offset, answer);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "symbols/modules.h"
+#include "symbols/named_modules.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -48,8 +48,8 @@ struct otp_module_entry {
     struct otp_dwarf *dwarf;
 };
 
-struct otp_modules {
-    struct otp_modules_options options;
+struct otp_named_modules {
+    struct otp_named_modules_options options;
     struct otp_symbols_stats *stats;
     struct otp_module_entry **entries;
     size_t count, capacity;
@@ -60,8 +60,9 @@ struct otp_modules {
     int64_t credit_ns; /* CPU time that debug information may still take */
 };
 
-struct otp_modules *otp_modules_new(const struct otp_modules_options *options, struct otp_symbols_stats *stats) {
-    struct otp_modules *modules = otp_sys.calloc(1, sizeof(*modules));
+struct otp_named_modules *otp_named_modules_new(const struct otp_named_modules_options *options,
+                                                struct otp_symbols_stats *stats) {
+    struct otp_named_modules *modules = otp_sys.calloc(1, sizeof(*modules));
     if (!modules)
         return NULL;
     modules->options = *options;
@@ -98,7 +99,7 @@ static void entry_free(struct otp_module_entry *entry) {
     free(entry);
 }
 
-void otp_modules_free(struct otp_modules *modules) {
+void otp_named_modules_free(struct otp_named_modules *modules) {
     if (!modules)
         return;
     for (size_t i = 0; i < modules->count; i++)
@@ -107,7 +108,7 @@ void otp_modules_free(struct otp_modules *modules) {
     free(modules);
 }
 
-void otp_modules_begin_window(struct otp_modules *modules) {
+void otp_named_modules_begin_window(struct otp_named_modules *modules) {
     uint64_t now = otp_clock_ns(CLOCK_MONOTONIC);
     uint64_t passed = now > modules->window_ns ? now - modules->window_ns : 0;
     uint64_t second = 1000000000u;
@@ -120,26 +121,26 @@ void otp_modules_begin_window(struct otp_modules *modules) {
     modules->window++;
 }
 
-void otp_modules_end_window(struct otp_modules *modules) {
+void otp_named_modules_end_window(struct otp_named_modules *modules) {
     for (size_t i = 0; i < modules->count; i++)
         entry_close(modules->entries[i]);
 }
 
-static size_t index_bytes(const struct otp_modules *modules) {
+static size_t index_bytes(const struct otp_named_modules *modules) {
     size_t bytes = 0;
     for (size_t i = 0; i < modules->count; i++)
         bytes += modules->entries[i]->index ? otp_symbol_index_size(modules->entries[i]->index) : 0;
     return bytes;
 }
 
-static size_t dwarf_bytes(const struct otp_modules *modules) {
+static size_t dwarf_bytes(const struct otp_named_modules *modules) {
     size_t bytes = 0;
     for (size_t i = 0; i < modules->count; i++)
         bytes += modules->entries[i]->dwarf ? otp_dwarf_size(modules->entries[i]->dwarf) : 0;
     return bytes;
 }
 
-size_t otp_modules_size(const struct otp_modules *modules) {
+size_t otp_named_modules_size(const struct otp_named_modules *modules) {
     return sizeof(*modules) + modules->capacity * sizeof(*modules->entries) +
            modules->count * sizeof(struct otp_module_entry) + index_bytes(modules) + dwarf_bytes(modules);
 }
@@ -154,7 +155,7 @@ static bool is_entry_of(const struct otp_module_entry *entry, const struct otp_s
 }
 
 /* The least recently used entry goes, with all that is known of it. */
-static struct otp_module_entry **evict_entry(struct otp_modules *modules) {
+static struct otp_module_entry **evict_entry(struct otp_named_modules *modules) {
     size_t oldest = 0;
     for (size_t i = 1; i < modules->count; i++) {
         if (modules->entries[i]->used < modules->entries[oldest]->used)
@@ -166,7 +167,7 @@ static struct otp_module_entry **evict_entry(struct otp_modules *modules) {
     return &modules->entries[oldest];
 }
 
-static struct otp_module_entry **free_place(struct otp_modules *modules) {
+static struct otp_module_entry **free_place(struct otp_named_modules *modules) {
     if (modules->count == ENTRIES_MAX)
         return evict_entry(modules);
     if (modules->count == modules->capacity) {
@@ -180,7 +181,7 @@ static struct otp_module_entry **free_place(struct otp_modules *modules) {
     return &modules->entries[modules->count];
 }
 
-static struct otp_module_entry *entry_new(struct otp_modules *modules, const struct otp_symbol_module *module) {
+static struct otp_module_entry *entry_new(struct otp_named_modules *modules, const struct otp_symbol_module *module) {
     struct otp_module_entry *entry = otp_sys.calloc(1, sizeof(*entry));
     struct otp_module_entry **place = entry ? free_place(modules) : NULL;
     if (!place) {
@@ -199,7 +200,8 @@ static struct otp_module_entry *entry_new(struct otp_modules *modules, const str
     return entry;
 }
 
-struct otp_module_entry *otp_modules_entry(struct otp_modules *modules, const struct otp_symbol_module *module) {
+struct otp_module_entry *otp_named_modules_entry(struct otp_named_modules *modules,
+                                                 const struct otp_symbol_module *module) {
     if (module->build_id_size > OTP_BUILD_ID_MAX)
         return NULL;
     struct otp_module_entry **guess = &modules->by_number[module->number & (BY_NUMBER - 1)];
@@ -216,7 +218,7 @@ struct otp_module_entry *otp_modules_entry(struct otp_modules *modules, const st
 }
 
 /* Gives up indexes that this window has not asked for, oldest first, until there is room for a new one. */
-static size_t index_room(struct otp_modules *modules) {
+static size_t index_room(struct otp_named_modules *modules) {
     for (;;) {
         size_t held = index_bytes(modules);
         struct otp_module_entry *oldest = NULL;
@@ -233,7 +235,8 @@ static size_t index_room(struct otp_modules *modules) {
     }
 }
 
-static void fail(struct otp_modules *modules, struct otp_module_entry *entry, enum otp_unnamed reason, bool again) {
+static void fail(struct otp_named_modules *modules, struct otp_module_entry *entry, enum otp_unnamed reason,
+                 bool again) {
     entry->state = ENTRY_FAILED;
     entry->reason = reason;
     entry->retry = again && ++entry->failures <= RETRIES ? modules->window + RETRY_WINDOWS : 0;
@@ -285,7 +288,7 @@ static char *copy_text(const char *text) {
 }
 
 /* Remembers which file has the debug information. */
-static void keep_dwarf(struct otp_modules *modules, struct otp_module_entry *entry, struct otp_located *located) {
+static void keep_dwarf(struct otp_named_modules *modules, struct otp_module_entry *entry, struct otp_located *located) {
     entry->dwarf_state = DWARF_UNAVAILABLE;
     if (modules->options.no_dwarf)
         return;
@@ -312,7 +315,7 @@ static enum otp_unnamed reason_of(enum otp_index_result result) {
 }
 
 /* Takes over what the located files say. */
-static void read_files(struct otp_modules *modules, struct otp_module_entry *entry, struct otp_located *located) {
+static void read_files(struct otp_named_modules *modules, struct otp_module_entry *entry, struct otp_located *located) {
     const struct otp_elf_file *behind;
     if (otp_elf_is_open(&located->main))
         keep_segments(entry, &located->main);
@@ -336,7 +339,7 @@ static void read_files(struct otp_modules *modules, struct otp_module_entry *ent
         fail(modules, entry, reason_of(result), result == OTP_INDEX_TOO_LARGE || result == OTP_INDEX_MEMORY);
 }
 
-static void open_files(struct otp_modules *modules, struct otp_module_entry *entry,
+static void open_files(struct otp_named_modules *modules, struct otp_module_entry *entry,
                        const struct otp_symbol_module *module) {
     struct otp_located located = OTP_LOCATED_NONE;
     struct otp_locate_counts counts = {0, 0, 0};
@@ -356,7 +359,7 @@ static void open_files(struct otp_modules *modules, struct otp_module_entry *ent
 }
 
 /* The vDSO has no file: its image is copied from memory. */
-static void open_vdso(struct otp_modules *modules, struct otp_module_entry *entry,
+static void open_vdso(struct otp_named_modules *modules, struct otp_module_entry *entry,
                       const struct otp_symbol_module *module) {
     uint64_t size = module->end > module->start ? module->end - module->start : 0;
     char *image = size && size <= VDSO_MAX ? otp_sys.malloc(size) : NULL;
@@ -410,7 +413,7 @@ static void ask_index(struct otp_module_entry *entry, uint64_t address, struct o
         answer->reason = OTP_UNNAMED_NO_FILE;
 }
 
-static void close_all_dwarf(struct otp_modules *modules) {
+static void close_all_dwarf(struct otp_named_modules *modules) {
     for (size_t i = 0; i < modules->count; i++) {
         otp_dwarf_close(modules->entries[i]->dwarf);
         modules->entries[i]->dwarf = NULL;
@@ -425,7 +428,7 @@ static enum otp_dwarf_result open_dwarf_within(struct otp_module_entry *entry, s
 }
 
 /* Opens beside those that are open if there is room, else in their place. */
-static bool open_dwarf(struct otp_modules *modules, struct otp_module_entry *entry) {
+static bool open_dwarf(struct otp_named_modules *modules, struct otp_module_entry *entry) {
     size_t limit = modules->options.dwarf_limit;
     size_t held = dwarf_bytes(modules);
     enum otp_dwarf_result result = held < limit ? open_dwarf_within(entry, limit - held) : OTP_DWARF_TOO_LARGE;
@@ -443,7 +446,7 @@ static bool open_dwarf(struct otp_modules *modules, struct otp_module_entry *ent
     return false;
 }
 
-static void ask_dwarf_now(struct otp_modules *modules, struct otp_module_entry *entry, uint64_t address,
+static void ask_dwarf_now(struct otp_named_modules *modules, struct otp_module_entry *entry, uint64_t address,
                           struct otp_answer *answer) {
     for (int attempt = 0; attempt < 2; attempt++) {
         if (!entry->dwarf && !open_dwarf(modules, entry))
@@ -465,7 +468,7 @@ static void ask_dwarf_now(struct otp_modules *modules, struct otp_module_entry *
     answer->provisional = entry->dwarf_state == DWARF_AVAILABLE;
 }
 
-static void ask_dwarf(struct otp_modules *modules, struct otp_module_entry *entry, uint64_t address,
+static void ask_dwarf(struct otp_named_modules *modules, struct otp_module_entry *entry, uint64_t address,
                       struct otp_answer *answer) {
     bool limited = modules->options.dwarf_cpu_permille < 1000;
     if (entry->dwarf_state != DWARF_AVAILABLE)
@@ -482,8 +485,8 @@ static void ask_dwarf(struct otp_modules *modules, struct otp_module_entry *entr
         modules->credit_ns -= (int64_t)(after - before);
 }
 
-void otp_modules_ask(struct otp_modules *modules, struct otp_module_entry *entry,
-                     const struct otp_symbol_module *module, uint64_t address, struct otp_answer *answer) {
+void otp_named_modules_ask(struct otp_named_modules *modules, struct otp_module_entry *entry,
+                           const struct otp_symbol_module *module, uint64_t address, struct otp_answer *answer) {
     answer->has_symbol = false;
     answer->provisional = false;
     answer->frame_count = 0;

@@ -4,8 +4,8 @@
  * window only. Indexes are given up by least recent use, debug information by a limit on memory and one on CPU time.
  * Not thread-safe.
  */
-#ifndef OTP_SYMBOLS_MODULES_H
-#define OTP_SYMBOLS_MODULES_H
+#ifndef OTP_SYMBOLS_NAMED_MODULES_H
+#define OTP_SYMBOLS_NAMED_MODULES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 
 #define OTP_NAME_MAX 4096
 
-struct otp_modules;
+struct otp_named_modules;
 struct otp_module_entry;
 
 /* Why an address has no name. */
@@ -29,7 +29,7 @@ enum otp_unnamed {
     OTP_UNNAMED_NO_MODULE,
 };
 
-struct otp_modules_options {
+struct otp_named_modules_options {
     size_t index_limit; /* bytes of all indexes */
     size_t dwarf_limit; /* bytes of all open debug information */
     unsigned dwarf_cpu_permille;
@@ -38,16 +38,18 @@ struct otp_modules_options {
 };
 
 /* `stats`, for the counters files_*, dwarf_* and modules_*, must outlive the modules. NULL when out of memory. */
-struct otp_modules *otp_modules_new(const struct otp_modules_options *options, struct otp_symbols_stats *stats);
+struct otp_named_modules *otp_named_modules_new(const struct otp_named_modules_options *options,
+                                                struct otp_symbols_stats *stats);
 
 /* Takes NULL. */
-void otp_modules_free(struct otp_modules *modules);
+void otp_named_modules_free(struct otp_named_modules *modules);
 
-void otp_modules_begin_window(struct otp_modules *modules);
-void otp_modules_end_window(struct otp_modules *modules);
+void otp_named_modules_begin_window(struct otp_named_modules *modules);
+void otp_named_modules_end_window(struct otp_named_modules *modules);
 
 /* The entry of a module, made if new. NULL when out of memory, or for a build id over 64 bytes. Opens no file. */
-struct otp_module_entry *otp_modules_entry(struct otp_modules *modules, const struct otp_symbol_module *module);
+struct otp_module_entry *otp_named_modules_entry(struct otp_named_modules *modules,
+                                                 const struct otp_symbol_module *module);
 
 /* Never given to another module: for use as a key. */
 uint32_t otp_module_id(const struct otp_module_entry *entry);
@@ -62,10 +64,10 @@ struct otp_answer {
     struct otp_dwarf_frame frames[OTP_SYMBOL_LINES_MAX];
 };
 
-void otp_modules_ask(struct otp_modules *modules, struct otp_module_entry *entry,
-                     const struct otp_symbol_module *module, uint64_t address, struct otp_answer *answer);
+void otp_named_modules_ask(struct otp_named_modules *modules, struct otp_module_entry *entry,
+                           const struct otp_symbol_module *module, uint64_t address, struct otp_answer *answer);
 
 /* Bytes held. */
-size_t otp_modules_size(const struct otp_modules *modules);
+size_t otp_named_modules_size(const struct otp_named_modules *modules);
 
 #endif
