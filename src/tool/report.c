@@ -12,6 +12,7 @@
 #define NUMBERS_WIDTH 40 /* of the columns before a function's name */
 #define NAME_WIDTH_MIN 20
 #define SPAN_WIDTH 67 /* of the columns before a span's attributes */
+#define DAY_LENGTH 11 /* "2026-11-23 " */
 #define ENDS_SHOWN 3  /* functions where stacks of one kind ended */
 
 static const struct {
@@ -52,7 +53,7 @@ static const char *tail(const char *path, int parts) {
 static void print_where(const struct tally_function *function) {
     char where[256];
     if (!*function->file) {
-        text_column(function->module, 0);
+        text_cut(function->named ? function->module : "(no symbols)", 0);
         return;
     }
     for (int parts = 2; parts > 0; parts--) {
@@ -62,7 +63,7 @@ static void print_where(const struct tally_function *function) {
         if (length <= WHERE_WIDTH)
             break;
     }
-    text_column(where, 0);
+    text_cut(where, 0);
 }
 
 static void print_row(const struct report *report, const struct tally_row *row, uint64_t whole_ns, size_t left) {
@@ -103,11 +104,15 @@ static bool print_rows(const struct report *report, uint32_t group, uint64_t who
 static void print_head(const struct report *report) {
     const struct tally_summary *summary = tally_summary(report->tally);
     char start[TEXT_SIZE], end[TEXT_SIZE], length[TEXT_SIZE], cpu[TEXT_SIZE], share[TEXT_SIZE];
-    text_column(summary->sources ? summary->sources : "no profile", 0);
+    text_cut(summary->sources ? summary->sources : "no profile", 0);
     printf(": %zu file%s", report->files, report->files == 1 ? "" : "s");
-    if (summary->start_ns)
-        printf(", %s to %s UTC (%s)", text_time(start, summary->start_ns, 0), text_time(end, summary->end_ns, 0) + 11,
+    if (summary->start_ns) {
+        text_time(start, summary->start_ns, 0);
+        text_time(end, summary->end_ns, 0);
+        bool same_day = strncmp(start, end, DAY_LENGTH) == 0;
+        printf(", %s to %s UTC (%s)", start, same_day ? end + DAY_LENGTH : end,
                text_duration(length, summary->end_ns - summary->start_ns));
+    }
     printf("\nCPU %s in %" PRIu64 " samples", text_duration(cpu, summary->all.ns), summary->all.samples);
     if (summary->period_ns && !summary->periods_differ)
         printf(" at %.4g Hz", 1e9 / (double)summary->period_ns);
@@ -134,21 +139,21 @@ static bool print_groups(const struct report *report) {
     struct tally_group *groups = tally_groups(report->tally, &count);
     bool done = groups || summary->taken.samples == 0;
     printf("%10s %7s  %9s   ", "CPU", "", "SAMPLES");
-    text_column(report->by, 0);
+    text_cut(report->by, 0);
     putchar('\n');
     for (size_t i = 0; i < count && i < report->rows; i++) {
         printf("%10s %7s  %9" PRIu64 "   ", text_duration(cpu, groups[i].sum.ns),
                text_share(share, groups[i].sum.ns, summary->taken.ns), groups[i].sum.samples);
-        text_column(groups[i].value ? groups[i].value : "(none)", report->width > 60 ? report->width - 33 : 27);
+        text_cut(groups[i].value ? groups[i].value : "(none)", report->width > 60 ? report->width - 33 : 27);
         putchar('\n');
     }
     if (count > report->rows)
         printf("%10s (and %zu more)\n", "", count - report->rows);
     for (size_t i = 0; i < count && i < report->rows && report->functions; i++) {
         putchar('\n');
-        text_column(report->by, 0);
+        text_cut(report->by, 0);
         fputs(groups[i].value ? " = " : " ", stdout);
-        text_column(groups[i].value ? groups[i].value : "(none)", 0);
+        text_cut(groups[i].value ? groups[i].value : "(none)", 0);
         printf(": %s\n", text_duration(cpu, groups[i].sum.ns));
         print_heading(report, 2);
         done = print_rows(report, groups[i].number, groups[i].sum.ns, report->functions, 2) && done;
@@ -175,10 +180,8 @@ static void print_span(const struct report *report, const struct tally_span *spa
     print_offset(span->first_ns, summary->first_ns);
     print_offset(span->last_ns, summary->first_ns);
     fputs("   ", stdout);
-    text_column(span->attributes,
-                report->width > SPAN_WIDTH + 20 && text_width(span->attributes) > report->width - SPAN_WIDTH
-                    ? report->width - SPAN_WIDTH
-                    : 0);
+    text_cut(span->attributes,
+             report->width > SPAN_WIDTH + NAME_WIDTH_MIN ? report->width - SPAN_WIDTH : NAME_WIDTH_MIN);
     putchar('\n');
 }
 
@@ -190,8 +193,8 @@ static bool print_trace(const struct report *report) {
     printf("trace %s: CPU %s in %" PRIu64 " samples", text_hex(id, report->trace, 16),
            text_duration(cpu, summary->taken.ns), summary->taken.samples);
     if (summary->first_ns)
-        printf(", %s from first to last, from %s UTC", text_duration(length, summary->last_ns - summary->first_ns),
-               text_time(time, summary->first_ns, 6));
+        printf("\nfrom %s UTC, %s from the first sample to the last", text_time(time, summary->first_ns, 6),
+               text_duration(length, summary->last_ns - summary->first_ns));
     printf("\n\n%-16s  %10s  %8s  %11s  %11s   ATTRIBUTES\n", "SPAN", "CPU", "SAMPLES", "FIRST", "LAST");
     for (size_t i = 0; i < count && i < report->rows; i++)
         print_span(report, &spans[i]);
@@ -208,7 +211,7 @@ static bool print_ends(const struct report *report, const struct tally_group *gr
     struct tally_row *rows = tally_rows(report->tally, group->number, TALLY_BY_OUTERMOST, &count);
     for (size_t i = 0; i < count && i < ENDS_SHOWN && rows[i].outermost.samples; i++) {
         printf("%9" PRIu64 "  ends in ", rows[i].outermost.samples);
-        text_column(rows[i].function->name, 0);
+        text_cut(rows[i].function->name, 0);
         fputs("  ", stdout);
         print_where(rows[i].function);
         putchar('\n');
@@ -228,7 +231,7 @@ static bool print_incomplete(const struct report *report) {
         snprintf(share, sizeof(share), "%.3f %%",
                  summary->taken.samples ? 100.0 * (double)groups[i].sum.samples / (double)summary->taken.samples : 0.0);
         printf("%9" PRIu64 " %8s  ", groups[i].sum.samples, share);
-        text_column(groups[i].value ? groups[i].value : "complete", 0);
+        text_cut(groups[i].value ? groups[i].value : "complete", 0);
         const char *meaning = groups[i].value ? report_stop_meaning(groups[i].value) : "the thread's start was reached";
         printf("%s%s\n", *meaning ? ": " : "", meaning);
         if (groups[i].value)

@@ -181,6 +181,7 @@ static struct function *function_entry(struct tally *tally, uint32_t number, con
         shown->name = otp_intern_key(tally->function_set, number, NULL);
         shown->file = shown->name + strlen(shown->name) + 1;
         shown->module = shown->file + strlen(shown->file) + 1;
+        shown->named = line != NULL;
     }
     if (line && tally->options.lines)
         shown->line = line->line;
@@ -457,17 +458,18 @@ static int by_span(const void *a, const void *b) {
     return order ? order : memcmp(first->id, second->id, sizeof(first->id));
 }
 
-/* Joins what the span's samples said about it. */
+/* Joins what the span's samples said about it: first what the program said, then the threads. */
 static const char *span_attributes(const struct tally *tally, uint32_t number) {
     char text[ATTRIBUTES_SHOWN] = "";
     size_t used = 0;
     uint32_t count = otp_intern_count(tally->mark_set);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < 2 * count; i++) {
         uint32_t owner;
-        const char *key = otp_intern_key(tally->mark_set, i, NULL);
+        const char *key = otp_intern_key(tally->mark_set, i % count, NULL);
         memcpy(&owner, key, sizeof(owner));
         const char *mark = key + sizeof(owner);
-        if (owner != number || strlen(mark) + 2 >= sizeof(text) - used)
+        bool of_thread = strncmp(mark, "thread.", 7) == 0;
+        if (owner != number || of_thread != (i >= count) || strlen(mark) + 2 >= sizeof(text) - used)
             continue;
         used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", used ? ", " : "", mark);
     }

@@ -34,6 +34,7 @@ struct tally_function {
     const char *name;   /* of the function, or what stands for it */
     const char *file;   /* source file; "" */
     const char *module; /* base name of the object; "" */
+    bool named;         /* false: code without names, `name` says where it is */
     int64_t line;       /* of the entry; for functions where they begin, or the first line seen; 0: not known */
 };
 

@@ -88,7 +88,7 @@ size_t text_width(const char *text) {
     return width;
 }
 
-void text_column(const char *text, size_t width) {
+void text_cut(const char *text, size_t width) {
     size_t whole = text_width(text);
     size_t show = !width || whole <= width ? whole : width > 2 ? width - 2 : width;
     for (size_t i = 0; i < show; i++) {
@@ -101,7 +101,12 @@ void text_column(const char *text, size_t width) {
     }
     if (show < whole && width > 2)
         fputs("..", stdout);
-    for (size_t i = whole; i < width; i++)
+}
+
+void text_column(const char *text, size_t width) {
+    if (width)
+        text_cut(text, width);
+    for (size_t i = text_width(text); i < width; i++)
         putchar(' ');
 }
 

@@ -22,11 +22,14 @@ const char *text_hex(char out[TEXT_SIZE], const uint8_t *bytes, size_t size);
 
 /*
  * Writes UTF-8 text to stdout in a column of `width` characters: cut with ".." if longer, padded with blanks if
- * shorter. Control characters and those that change the direction of writing become '?'. width 0: as long as it is.
+ * shorter. Control characters and those that change the direction of writing become '?'.
  */
 void text_column(const char *text, size_t width);
 
-/* How many characters text_column() writes with width 0. */
+/* As text_column(), without padding; width 0: as long as it is. */
+void text_cut(const char *text, size_t width);
+
+/* How many characters text_cut() writes with width 0. */
 size_t text_width(const char *text);
 
 /* Writes a JSON string, with its quotes, to stdout. */

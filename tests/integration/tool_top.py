@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes profiles with random stacks, adds them up in Python, and compares with `otelprof top --json`; then reads the
+text, the messages and the exit codes, and damaged files. Arguments: the program, a folder to work in."""
+
+import collections
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+
+from opentelemetry.proto.collector.profiles.v1development import profiles_service_pb2
+
+PROGRAM, WORK = sys.argv[1], pathlib.Path(sys.argv[2])
+SEEDS = int(os.environ.get("OTP_SEEDS", "8"))
+START = 1_763_900_000_000_000_000
+PERIOD = 10_101_010
+TRACE = bytes(range(0xA0, 0xB0))
+OTHER_TRACE = bytes(range(0x10, 0x20))
+ROUTES = ("/products", "/report", "/cart/{id}", None)
+FUNCTIONS = [("f%d" % i, "src/shop/part%d.c" % (i % 3), 10 * i + 1) for i in range(12)]
+failures = []
+
+
+def expect(truth, what):
+    if not truth:
+        failures.append(what)
+        print("FAILED:", what)
+
+
+def top(*arguments):
+    return subprocess.run([PROGRAM, "top", *map(str, arguments)], capture_output=True, text=True, timeout=60)
+
+
+class Writer:
+    """One request, with a dictionary that grows as it is needed."""
+
+    def __init__(self, pid):
+        self.request = profiles_service_pb2.ExportProfilesServiceRequest()
+        self.dictionary = self.request.dictionary
+        for table in ("mapping_table", "location_table", "function_table", "link_table", "attribute_table", "stack_table"):
+            getattr(self.dictionary, table).add()
+        self.strings = {}
+        self.string("")
+        envelope = self.request.resource_profiles.add()
+        envelope.resource.attributes.add(key="service.name").value.string_value = "shop"
+        envelope.resource.attributes.add(key="process.pid").value.int_value = pid
+        self.profile = envelope.scope_profiles.add().profiles.add()
+        self.profile.sample_type.type_strindex = self.string("samples")
+        self.profile.sample_type.unit_strindex = self.string("count")
+        self.profile.period_type.type_strindex = self.string("cpu")
+        self.profile.period_type.unit_strindex = self.string("nanoseconds")
+        self.profile.period = PERIOD
+        self.profile.time_unix_nano = START
+        self.profile.duration_nano = 10_000_000_000
+        mapping = self.dictionary.mapping_table.add(memory_start=0x7000000, memory_limit=0x7100000, file_offset=0x1000)
+        mapping.filename_strindex = self.string("/usr/lib/libz.so.1")
+
+    def string(self, text):
+        if text not in self.strings:
+            self.strings[text] = len(self.dictionary.string_table)
+            self.dictionary.string_table.append(text)
+        return self.strings[text]
+
+    def attribute(self, key, value):
+        entry = self.dictionary.attribute_table.add(key_strindex=self.string(key))
+        if isinstance(value, int):
+            entry.value.int_value = value
+        else:
+            entry.value.string_value = value
+        return len(self.dictionary.attribute_table) - 1
+
+    def location(self, lines):
+        """`lines`: functions, innermost first; an address if there are no names."""
+        table = self.dictionary.location_table
+        if isinstance(lines, int):
+            table.add(mapping_index=1, address=0x7000000 + lines)
+        else:
+            location = table.add(address=0x400000)
+            for name, file, line in lines:
+                functions = self.dictionary.function_table
+                functions.add(name_strindex=self.string(name), filename_strindex=self.string(file), start_line=line)
+                location.lines.add(function_index=len(functions) - 1, line=line + 3)
+        return len(table) - 1
+
+    def sample(self, stack, attributes, link, times):
+        table = self.dictionary.stack_table
+        table.add(location_indices=[self.location(lines) for lines in stack])
+        sample = self.profile.samples.add(stack_index=len(table) - 1, timestamps_unix_nano=times)
+        sample.attribute_indices.extend(self.attribute(key, value) for key, value in attributes.items())
+        if link:
+            self.dictionary.link_table.add(trace_id=link[0], span_id=link[1])
+            sample.link_index = len(self.dictionary.link_table) - 1
+
+    def count(self, name, value):
+        self.profile.attribute_indices.append(self.attribute(name, value))
+
+    def save(self, path):
+        path.write_bytes(self.request.SerializeToString())
+
+
+class Truth:
+    """What the program must find, by name."""
+
+    def __init__(self):
+        self.samples = 0
+        self.own, self.total = collections.Counter(), collections.Counter()
+        self.routes, self.route_own = collections.Counter(), collections.Counter()
+        self.pids, self.stops = collections.Counter(), collections.Counter()
+        self.spans, self.traced = collections.Counter(), collections.Counter()
+        self.times = collections.defaultdict(list)
+
+    def add(self, pid, stack, attributes, link, times):
+        names = []
+        for lines in stack:
+            names += ["[libz.so.1]"] if isinstance(lines, int) else [name for name, _, _ in lines]
+        count = len(times)
+        self.samples += count
+        self.own[names[0]] += count
+        for name in set(names):
+            self.total[name] += count
+        route = attributes.get("http.route")
+        self.routes[route] += count
+        self.route_own[route, names[0]] += count
+        self.pids[str(pid)] += count
+        self.stops[attributes.get("otelprof.stack.stop")] += count
+        if link and link[0] == TRACE:
+            self.spans[link[1].hex()] += count
+            self.traced[names[0]] += count
+            self.times[link[1].hex()] += times
+
+
+def random_stack(chance):
+    stack = []
+    for _ in range(chance.randint(1, 12)):
+        if chance.random() < 0.2:
+            stack.append(chance.randrange(0, 0x100000))
+        else:
+            stack.append([chance.choice(FUNCTIONS) for _ in range(chance.randint(1, 3))])
+    return stack
+
+
+def make(folder, chance):
+    truth = Truth()
+    folder.mkdir(parents=True)
+    for number in range(chance.randint(1, 5)):
+        writer = Writer(100 + number % 2)
+        for _ in range(chance.randint(1, 60)):
+            attributes = {"thread.id": chance.randrange(1, 5), "thread.name": "worker-%d" % chance.randrange(3)}
+            route = chance.choice(ROUTES)
+            if route:
+                attributes["http.route"] = route
+            if chance.random() < 0.1:
+                attributes["otelprof.stack.stop"] = chance.choice(("no_rows", "depth", "tomorrow"))
+            link = None
+            if chance.random() < 0.6:
+                link = (chance.choice((TRACE, OTHER_TRACE)), bytes([chance.randrange(1, 6)] * 8))
+            times = sorted(START + chance.randrange(10_000_000_000) for _ in range(chance.randint(1, 4)))
+            stack = random_stack(chance)
+            writer.sample(stack, attributes, link, times)
+            truth.add(100 + number % 2, stack, attributes, link, times)
+        writer.count("otelprof.samples.fired", 1000)
+        writer.count("otelprof.samples.lost.ring_full", 7)
+        writer.save(folder / ("part-%d.otlp" % number))
+    return truth
+
+
+def read_json(*arguments):
+    result = top("--json", *arguments)
+    expect(result.returncode == 0, "exit status of --json %s: %d %s" % (arguments, result.returncode, result.stderr))
+    return json.loads(result.stdout)
+
+
+def merged(rows, field):
+    """By name alone: functions of one name may differ in file."""
+    sums = collections.Counter()
+    for row in rows:
+        sums[row["function"]] += row[field]["samples"]
+        expect(row[field]["ns"] == row[field]["samples"] * PERIOD, "time of " + row["function"])
+    return +sums
+
+
+def compare(folder, truth, seed):
+    where = " (seed %d)" % seed
+    report = read_json(folder)
+    expect(report["all"]["samples"] == truth.samples, "samples" + where)
+    expect(report["all"]["ns"] == truth.samples * PERIOD, "CPU time" + where)
+    expect(merged(report["functions"], "self") == truth.own, "self" + where)
+    expect(merged(report["functions"], "total") == truth.total, "total" + where)
+    order = [row["self"]["ns"] for row in report["functions"]]
+    expect(order == sorted(order, reverse=True), "order" + where)
+    lines = read_json("--lines", folder)
+    expect(sum(row["self"]["samples"] for row in lines["functions"]) == truth.samples, "self by line" + where)
+    routes = read_json("--by", "http.route", folder)["groups"]
+    expect({each["value"]: each["cpu"]["samples"] for each in routes} == truth.routes, "by route" + where)
+    for each in routes:
+        wanted = {name: count for (route, name), count in truth.route_own.items() if route == each["value"]}
+        expect(merged(each["functions"], "self") == wanted, "functions of %s%s" % (each["value"], where))
+    pids = read_json("--by", "process.pid", folder)["groups"]
+    expect({each["value"]: each["cpu"]["samples"] for each in pids} == truth.pids, "by process" + where)
+    stops = read_json("--incomplete", folder)
+    expect({each["value"]: each["cpu"]["samples"] for each in stops["groups"]} == truth.stops, "reasons" + where)
+    expect(stops["complete"]["samples"] == truth.stops[None], "complete" + where)
+    losses = read_json("--losses", folder)["counters"]
+    files = len(list(folder.iterdir()))
+    expect(losses["otelprof.samples.fired"] == 1000 * files, "fired" + where)
+    expect(losses["otelprof.samples.lost.ring_full"] == 7 * files, "lost" + where)
+    if truth.spans:
+        compare_trace(folder, truth, where)
+
+
+def compare_trace(folder, truth, where):
+    report = read_json("--trace", TRACE.hex().upper(), folder)
+    expect({each["span"]: each["cpu"]["samples"] for each in report["spans"]} == truth.spans, "spans" + where)
+    expect(merged(report["functions"], "self") == truth.traced, "functions of the trace" + where)
+    for each in report["spans"]:
+        times = truth.times[each["span"]]
+        expect((each["first_unix_ns"], each["last_unix_ns"]) == (min(times), max(times)), "times of a span" + where)
+
+
+def check_text(folder):
+    """The forms for people: stable, within the width, and without what a terminal would act on."""
+    for arguments in ([], ["--total"], ["--lines"], ["--by", "http.route", "--functions", "3"], ["--incomplete"],
+                      ["--losses"], ["--trace", TRACE.hex()], ["-n", "2"]):
+        first, second = top(*arguments, folder), top(*arguments, folder)
+        expect(first.returncode == 0 and first.stdout, "text of %s: %s" % (arguments, first.stderr))
+        expect(first.stdout == second.stdout, "the same text twice: %s" % arguments)
+        widest = max(map(len, first.stdout.splitlines()))
+        expect(widest <= 120, "%s is %d characters wide" % (arguments, widest))
+    expect("/report" in top("--by", "http.route", folder).stdout, "routes in the text")
+    expect("(and " in top("-n", "2", folder).stdout, "rows left out are told")
+    expect(top(folder).stdout == top(*sorted(folder.iterdir())).stdout, "a folder is its files")
+
+
+def check_foreign_text(folder):
+    folder.mkdir()
+    writer = Writer(1)
+    evil = [("\x1b[31mred\x07\u202etxt", "a\nb.c", 1)]
+    writer.sample([evil], {"http.route": "\x1b]0;title\x07\u0085\u2028", "thread.name": "t\"\\\n"}, (TRACE, b"12345678"), [START])
+    writer.save(folder / "evil.otlp")
+    for arguments in ([], ["--by", "http.route", "--functions", "1"], ["--trace", TRACE.hex()], ["--json", "--by", "thread.name"]):
+        text = top(*arguments, folder).stdout
+        bad = [char for char in text if (ord(char) < 32 and char != "\n") or char in "\x7f\u0085\u2028\u202e"]
+        expect(not [char for char in bad if "--json" not in arguments or ord(char) < 32], "control characters: %s" % arguments)
+    expect(read_json("--by", "thread.name", folder)["groups"][0]["value"] == "t\"\\\n", "JSON keeps the text")
+
+
+def check_failures(folder, work):
+    empty, bad = work / "empty", work / "bad"
+    empty.mkdir()
+    bad.mkdir()
+    good = next(folder.iterdir())
+    data = good.read_bytes()
+    (bad / "cut.otlp").write_bytes(data[: len(data) // 2])
+    (bad / "text.otlp").write_text("this is no profile")
+    (bad / "none.otlp").write_bytes(b"")
+    for arguments, code, message in (
+        ([], 2, "no file"), (["--by"], 2, "needs a value"), (["--bogus", good], 2, "no option"),
+        (["-n", "0", good], 2, "rows"), (["--trace", "xyz", good], 2, "32 hex"), (["--functions", "3", good], 2, "--by"),
+        (["--by", "a", "--losses", good], 2, "exclude"), (["--width", "3", good], 2, "90"),
+        ([work / "nothing"], 1, "No such file"), ([empty], 1, "no *.otlp"), ([bad / "cut.otlp"], 1, "cut.otlp"),
+        ([bad / "text.otlp"], 1, "text.otlp"), (["--trace", "f" * 32, good], 1, "no sample of this trace"),
+        ([bad / "none.otlp"], 1, "no CPU sample"),
+    ):
+        result = top(*arguments)
+        expect(result.returncode == code, "exit status of %s: %d" % (arguments, result.returncode))
+        expect(message in result.stderr, "message of %s: %s" % (arguments, result.stderr))
+        expect(not result.stdout, "no output for %s" % arguments)
+    mixed = top(bad / "cut.otlp", good)
+    expect(mixed.returncode == 1 and "cut.otlp" in mixed.stderr and "CPU" in mixed.stdout, "good files beside bad ones")
+    expect(top("--help").returncode == 0, "help")
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([PROGRAM, "top", good], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    expect(result.returncode == 1 and "write" in result.stderr, "a full disk is told")
+
+
+def check_damage(folder, work, chance):
+    """Damaged files end in a message and an exit status, never in a signal."""
+    data = next(folder.iterdir()).read_bytes()
+    path = work / "damaged.otlp"
+    for _ in range(SEEDS * 25):
+        copy = bytearray(data)
+        for _ in range(chance.randint(1, 8)):
+            copy[chance.randrange(len(copy))] = chance.randrange(256)
+        path.write_bytes(copy)
+        result = subprocess.run([PROGRAM, "top", "--by", "http.route", path], capture_output=True, timeout=60)
+        expect(result.returncode in (0, 1), "damage: exit status %d" % result.returncode)
+
+
+def main():
+    work = WORK / "top"
+    shutil.rmtree(work, ignore_errors=True)
+    for seed in range(SEEDS):
+        truth = make(work / ("seed-%d" % seed), random.Random(seed))
+        compare(work / ("seed-%d" % seed), truth, seed)
+    check_text(work / "seed-0")
+    check_foreign_text(work / "foreign")
+    check_failures(work / "seed-0", work)
+    check_damage(work / "seed-0", work, random.Random(1))
+    print("%d seeds, %d failures" % (SEEDS, len(failures)))
+    return 1 if failures else 0
+
+
+sys.exit(main())
