@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The shop's customers, for wrk: takes the routes in turns, gives each request a traceparent, and makes one request
--- in a hundred, at most 40 a connection thread, part of one trace that the caller chose, so that one trace can be
--- looked at among all the others.
+-- in fifty, at most 40 of each thread, part of one trace that the caller chose (a bookkeeper's, with many reports), so
+-- that one trace can be looked at among all the others.
 --
 --   wrk -t2 -c8 -d20s -s load.lua http://127.0.0.1:PORT -- TRACE_ID [REQUESTS]
 --
@@ -9,7 +9,8 @@
 local turns = {
   "products", "cart", "report", "cart", "checkout", "products", "cart", "products", "checkout", "cart",
 }
-local trace_every = 100
+local trace_turns = { "report", "products", "report", "checkout", "report", "cart" }
+local trace_every = 50
 local trace_limit = 40
 
 local threads = 0
@@ -35,19 +36,20 @@ local function hex(digits)
   return table.concat(text)
 end
 
-local function trace_id()
-  if sent % trace_every == 0 and in_trace < trace_limit then
-    in_trace = in_trace + 1
-    return chosen_trace
-  end
-  return hex(28) .. "0001"
+-- Whether the next request belongs to the chosen trace.
+local function chosen()
+  return sent % trace_every == trace_every - 1 and in_trace < trace_limit
 end
 
 function request()
-  -- Within the chosen trace the routes go on in turns too, although it takes every hundredth request only.
-  local turn = sent % trace_every == 0 and in_trace or sent
-  local what = turns[turn % #turns + 1]
-  local headers = { traceparent = "00-" .. trace_id() .. "-" .. hex(12) .. "0001-01" }
+  local what = turns[sent % #turns + 1]
+  local trace = hex(28) .. "0001"
+  if chosen() then
+    what = trace_turns[in_trace % #trace_turns + 1]
+    trace = chosen_trace
+    in_trace = in_trace + 1
+  end
+  local headers = { traceparent = "00-" .. trace .. "-" .. hex(12) .. "0001-01" }
   local id = math.random(1, 800)
   sent = sent + 1
   if what == "products" then

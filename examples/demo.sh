@@ -1,0 +1,302 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# otelprof at work, in one command on a fresh Debian 12: builds the library and the shop (examples/shop), puts load on
+# the shop, and shows where its CPU time went, from the profiles that it wrote itself. As root, or by sudo.
+#
+#   examples/demo.sh                    20 seconds of load
+#   examples/demo.sh --seconds N        so many seconds of load, 5 to 600
+#   examples/demo.sh --no-spans         the shop does not tell the profiler about its spans: no routes, no trace
+#   examples/demo.sh --out DIR          profiles and logs go to DIR (default: build/demo-out); those of an earlier run
+#                                       in DIR are removed
+#   examples/demo.sh --keep             to a new folder below DIR; earlier runs stay
+#   examples/demo.sh --no-install       without installing packages
+#
+# Builds in build/demo, or in $OTELPROF_BUILD. Exit status: 0 shown; 1 something is missing, and it says what.
+set -euo pipefail
+
+source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+build=${OTELPROF_BUILD:-$source_dir/build/demo}
+prefix=$source_dir/build/demo-prefix
+shop_build=$source_dir/build/demo-shop
+out=$source_dir/build/demo-out
+seconds=20 spans=1 keep=0 install=1
+shop_pid=''
+width=116
+bold='' plain=''
+if [[ -t 1 ]]; then bold=$'\e[1m' plain=$'\e[0m'; fi
+
+# shellcheck source=../tests/lib/packages.sh
+. "$source_dir/tests/lib/packages.sh"
+
+usage() { sed -n '3,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
+
+fail() {
+    echo "demo.sh: $*" >&2
+    exit 1
+}
+
+heading() {
+    printf '\n%s%s%s\n\n' "$bold" "$1" "$plain"
+}
+
+# Runs a command whose output matters only when it fails.
+quietly() {
+    local what=$1
+    shift
+    printf '  %s ...' "$what"
+    if "$@" >"$out/build.log" 2>&1; then
+        echo ' done'
+        return
+    fi
+    echo ' failed'
+    tail -n 40 "$out/build.log" >&2
+    fail "$what failed; all of its output is in $out/build.log"
+}
+
+parse_options() {
+    while (($#)); do
+        case $1 in
+            --seconds)
+                seconds=${2:-}
+                if ! [[ $seconds =~ ^[1-9][0-9]{0,2}$ ]] || ((seconds < 5 || seconds > 600)); then
+                    fail '--seconds takes a number from 5 to 600'
+                fi
+                shift
+                ;;
+            --out)
+                out=${2:-}
+                [[ -n $out ]] || fail '--out takes a folder'
+                shift
+                ;;
+            --no-spans) spans=0 ;;
+            --keep) keep=1 ;;
+            --no-install) install=0 ;;
+            -h | --help)
+                usage
+                exit 0
+                ;;
+            *)
+                usage >&2
+                exit 2
+                ;;
+        esac
+        shift
+    done
+}
+
+become_root() {
+    if (($(id -u) != 0)); then
+        command -v sudo >/dev/null || fail 'run this as root: packages are installed, and eBPF needs privileges'
+        exec sudo --preserve-env=OTELPROF_BUILD "${BASH_SOURCE[0]}" "$@"
+    fi
+}
+
+prepare_folder() {
+    ((keep)) && out=$out/$(date -u +%Y%m%dT%H%M%SZ)
+    mkdir -p "$out/profiles"
+    out=$(cd "$out" && pwd)
+    rm -f -- "$out"/profiles/*.otlp "$out"/{spans.log,shop.out,shop.err,load.out,build.log}
+}
+
+build_all() {
+    if ((install)); then
+        command -v apt-get >/dev/null || fail 'this is no Debian: see --no-install, and tests/lib/packages.sh for the list'
+        quietly 'packages' install_packages "${build_packages[@]}" "${example_packages[@]}" jq
+    fi
+    local tool
+    for tool in cmake ninja pkg-config wrk jq; do
+        command -v "$tool" >/dev/null || fail "the program $tool is missing"
+    done
+    quietly 'otelprof: configure' cmake -S "$source_dir" --preset release -B "$build" -DOTELPROF_TESTS=OFF \
+        -DOTELPROF_EXAMPLES=OFF
+    quietly 'otelprof: build' cmake --build "$build"
+    quietly 'otelprof: install' cmake --install "$build" --prefix "$prefix"
+    local module libraries
+    module=$(find "$prefix" -name otelprof.pc -print -quit)
+    [[ -n $module ]] || fail "no otelprof.pc was installed below $prefix"
+    libraries=$(dirname "$(dirname "$module")")
+    quietly 'shop: build by make and pkg-config' make -C "$source_dir/examples/shop" BUILD="$shop_build" \
+        PKG_CONFIG_PATH="$(dirname "$module")" LDFLAGS="-Wl,-rpath,$libraries"
+}
+
+# Whether this machine lets us profile; says what is missing if it does not.
+check_machine() {
+    if ! otelprof doctor >"$out/doctor.out" 2>&1; then
+        cat "$out/doctor.out"
+        fail 'eBPF profiling is not possible here; the lines above say what is missing, and what to do'
+    fi
+}
+
+otelprof() { "$prefix/bin/otelprof" "$@"; }
+
+stop_shop() {
+    [[ -n $shop_pid ]] || return 0
+    kill -INT "$shop_pid" 2>/dev/null || true
+    local status=0
+    wait "$shop_pid" || status=$?
+    shop_pid=''
+    return "$status"
+}
+
+# Starts the shop, and sets shop_pid and url.
+start_shop() {
+    local arguments=(--span-log "$out/spans.log") waited
+    ((spans)) || arguments+=(--no-spans)
+    OTELPROF_OUTPUT_DIR=$out/profiles "$shop_build/shop" "${arguments[@]}" >"$out/shop.out" 2>"$out/shop.err" &
+    shop_pid=$!
+    for ((waited = 0; waited < 100; waited++)); do
+        url=$(sed -n 's/^shop: listening on \(http[^ ]*\).*/\1/p' "$out/shop.out")
+        [[ -z $url ]] || break
+        kill -0 "$shop_pid" 2>/dev/null || break
+        sleep 0.1
+    done
+    if [[ -z $url ]] || grep -q 'without a profiler' "$out/shop.err"; then
+        cat "$out/shop.out" "$out/shop.err" >&2
+        otelprof doctor || true
+        fail 'the shop did not start with its profiler'
+    fi
+}
+
+run_load() {
+    trace=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    wrk -t2 -c8 -d"${seconds}s" -s "$source_dir/examples/shop/load.lua" "$url" -- "$trace" >"$out/load.out" 2>&1 ||
+        fail "the load failed: $(tail -n 3 "$out/load.out")"
+    sed -n 's/^load: /  /p' "$out/load.out"
+}
+
+# A value of the line of statistics that the shop printed at its end.
+stat_of() { sed -n "s/^shop: stats .*\b$1=\([0-9.]*\).*/\1/p" "$out/shop.out"; }
+
+# Requests of each route, as the shop logged them: route, count, mean duration in us.
+requests_by_route() {
+    awk '$7 ~ /^name=\// {
+        route = substr($7, 6); split($2, duration, "=")
+        count[route]++; sum[route] += duration[2]
+    } END { for (route in count) printf "%s\t%d\t%.0f\n", route, count[route], sum[route] / count[route] }' \
+        "$out/spans.log"
+}
+
+# CPU by route: CPU time from the profiles, beside the number of requests from the shop's own log.
+show_routes() {
+    heading 'CPU by route   (profiles: samples by http.route; requests and durations: the log of the shop)'
+    otelprof top --by http.route --json "$out/profiles" >"$out/routes.json"
+    {
+        requests_by_route | sed 's/^/log\t/'
+        jq -r '.taken.ns as $all | .groups[] |
+            ["cpu", .value // "", .cpu.ns, .cpu.samples, .cpu.ns / $all] | @tsv' "$out/routes.json"
+    } | awk -F '\t' '
+        $1 == "log" { requests[$2] = $3; mean[$2] = $4; next }
+        $2 == "" { other = sprintf("%.2f s, %.1f %%, belong to no route", $3 / 1e9, 100 * $5); next }
+        !rows++ { printf "  %-14s %10s %7s %9s %10s %14s %14s\n", "ROUTE", "CPU", "SHARE", "SAMPLES", "REQUESTS",
+                         "CPU A REQUEST", "TIME A REQUEST" }
+        { printf "  %-14s %8.2f s %5.1f %% %9d %10d %11.2f ms %11.2f ms\n", $2, $3 / 1e9, 100 * $5, $4, requests[$2],
+                 requests[$2] ? $3 / 1e6 / requests[$2] : 0, mean[$2] / 1e3 }
+        END {
+            if (!rows) print "  (no sample carries a route)"
+            if (other) print "  " other
+        }'
+}
+
+show_functions() {
+    if ((!spans)); then
+        heading 'The top functions   (otelprof top)'
+        otelprof top -n 20 --width "$width" "$out/profiles" | sed 's/^/  /'
+        return
+    fi
+    heading 'The top functions of each route   (otelprof top --by http.route --functions 7)'
+    otelprof top --by http.route --functions 7 --width "$width" "$out/profiles" |
+        awk -v bold="$bold" -v plain="$plain" '
+            /^http\.route = / { on = 1; print "  " bold $0 plain; next }
+            /^http\.route / { on = 0 }
+            on { print "  " $0 }'
+}
+
+# The requests of the chosen trace as the shop logged them, each with the CPU time of its samples (its own and those of
+# its database spans), most CPU first.
+show_trace_requests() {
+    {
+        jq -r '.spans[] | ["cpu", .span, .cpu.ns, .cpu.samples] | @tsv' "$out/trace.json"
+        grep -F "trace=$trace" "$out/spans.log" |
+            sed 's/ name=\(.*\)/\t\1/; s/\(^\|[ ]\)[a-z_]*=/\t/g; s/^\t/log\t/; s/\t\t*/\t/g'
+    } | awk -F '\t' '
+        $1 == "cpu" { ns[$2] = $3; samples[$2] = $4; next }
+        { span = $5; parent = $6 }
+        $7 == 0 { child_ns[parent] += ns[span]; child_samples[parent] += samples[span]; database[parent] += $3; next }
+        { printf "%d\t  %s  %9.2f ms  %9.2f ms  %-12s %s  %7d  %7.1f ms\n", samples[span] + child_samples[span],
+                 substr($2, 12, 12), $3 / 1e3, database[span] / 1e3, $8, span, samples[span] + child_samples[span],
+                 (ns[span] + child_ns[span]) / 1e6 }' >"$out/trace.rows"
+    printf '  %-12s  %12s  %12s  %-12s %-16s  %7s  %10s\n' 'START (UTC)' DURATION 'IN DATABASE' ROUTE SPAN SAMPLES CPU
+    sort -t "$(printf '\t')" -k1,1nr -k2,2 "$out/trace.rows" | cut -f2- | sed -n 1,12p
+    local count
+    count=$(wc -l <"$out/trace.rows")
+    ((count <= 12)) || echo "  (and $((count - 12)) more requests)"
+    rm -f -- "$out/trace.rows"
+}
+
+show_trace() {
+    heading "One trace beside its profile   (otelprof top --trace $trace)"
+    if ! otelprof top --trace "$trace" --json "$out/profiles" >"$out/trace.json"; then
+        echo '  (no sample carries this trace)'
+        return
+    fi
+    show_trace_requests
+    echo
+    otelprof top --trace "$trace" -n 12 --total --width "$width" "$out/profiles" |
+        awk '/^ *SELF/ { on = 1 } on { print "  " $0 }'
+}
+
+# What the profiler cost, from the shop's statistics and the files.
+show_cost() {
+    local bytes files cpus
+    bytes=$(find "$out/profiles" -name '*.otlp' -printf '%s\n' | awk '{ sum += $1 } END { print sum + 0 }')
+    files=$(find "$out/profiles" -name '*.otlp' | wc -l)
+    cpus=$(getconf _NPROCESSORS_ONLN)
+    heading 'What the profiler itself cost   (the statistics that the shop printed at its end)'
+    awk -v own="$(stat_of profiler_cpu_ms)" -v process="$(stat_of process_cpu_ms)" -v time="$(stat_of seconds)" \
+        -v cpus="$cpus" -v bytes="$bytes" -v files="$files" -v fired="$(stat_of samples_fired)" \
+        -v spans="$(stat_of samples_with_span)" -v exported="$(stat_of samples_exported)" \
+        -v lost="$(stat_of samples_lost)" -v memory="$(stat_of kernel_memory_bytes)" 'BEGIN {
+            printf "  CPU of its threads   %.2f s in %.1f s: %.2f %% of the %.1f s that the shop used, %.2f %% of %d CPUs\n",
+                own / 1e3, time, process ? 100 * own / process : 0, process / 1e3,
+                time ? 100 * own / 1e3 / time / cpus : 0, cpus
+            printf "                       (the sampling interrupts in the kernel are not in this figure)\n"
+            printf "  profiles             %d files, %.1f KB: %.2f KB a second\n", files, bytes / 1e3, bytes / 1e3 / time
+            printf "  samples              %d fired, %d in a span, %d exported, %d lost\n", fired, spans, exported, lost
+            printf "  kernel memory        %.1f MB\n", memory / 1e6
+        }'
+}
+
+show_files() {
+    heading "Where the files are"
+    echo "  $out/profiles/*.otlp    the profiles (one OTLP ExportProfilesServiceRequest each)"
+    echo "  $out/spans.log          the spans as the shop logged them"
+    echo "  $out/shop.out, shop.err what the shop printed"
+    echo
+    echo "  Look further:  $prefix/bin/otelprof top --by db.query.summary $out/profiles"
+    echo "                 $prefix/bin/otelprof top --by thread.name --functions 5 $out/profiles"
+    echo "                 $prefix/bin/otelprof top --incomplete $out/profiles"
+}
+
+main() {
+    parse_options "$@"
+    become_root "$@"
+    prepare_folder
+    heading 'otelprof demo: a small shop over HTTP that profiles itself'
+    build_all
+    check_machine
+    trap 'stop_shop || true' EXIT
+    start_shop
+    echo "  the shop runs at $url (pid $shop_pid); load for $seconds s:"
+    run_load
+    stop_shop || fail "the shop ended with an error; see $out/shop.err"
+    compgen -G "$out/profiles/*.otlp" >/dev/null || fail "the shop wrote no profile; see $out/shop.err"
+    show_routes
+    show_functions
+    if ((spans)); then
+        show_trace
+    fi
+    show_cost
+    show_files
+}
+
+main "$@"
