@@ -6,6 +6,7 @@
 #ifndef OTP_EXPORT_QUEUE_H
 #define OTP_EXPORT_QUEUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,17 +26,16 @@ struct otp_queue {
     uint32_t count;
     size_t bytes;
     size_t bytes_limit;
-    uint64_t last_ticket;
 };
 
 /* An empty queue. */
 void otp_queue_init(struct otp_queue *queue, size_t bytes_limit);
 
 /* True if a window of so many bytes fits without pushing another one out. */
-int otp_queue_fits(const struct otp_queue *queue, size_t bytes);
+bool otp_queue_fits(const struct otp_queue *queue, size_t bytes);
 
-/* Appends; the caller has made room. Returns the ticket. */
-uint64_t otp_queue_put(struct otp_queue *queue, struct otp_window *window, size_t bytes);
+/* Appends; the caller has made room. Tickets ascend. */
+void otp_queue_put(struct otp_queue *queue, struct otp_window *window, uint64_t ticket, size_t bytes);
 
 /* Takes the oldest out; window NULL if there is none. */
 struct otp_queue_entry otp_queue_take(struct otp_queue *queue);

@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "export/worker.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "base/thread.h"
+#include "export/queue.h"
+#include "profile/counters.h"
+
+#define QUEUE_BYTES ((size_t)8 << 20)
+#define NANOS_PER_MS ((uint64_t)1000000)
+#define SEND_TIMEOUT_NS (10000 * NANOS_PER_MS) /* OTLP's default for one export */
+#define ATTEMPTS 3
+#define BACKOFF_NS (200 * NANOS_PER_MS)
+
+/* Someone who waits for windows up to a ticket; lives on the stack of that thread. */
+struct waiter {
+    struct waiter *next;
+    uint64_t target;
+    bool lost; /* one of them was */
+};
+
+/* The window that is being exported. */
+struct job {
+    struct otp_worker *worker;
+    uint64_t ticket;       /* 0: none */
+    uint64_t samples_left; /* of the window, not yet delivered nor lost */
+    bool counters_sent;
+    bool delivered; /* some request was */
+    bool lost;      /* some sample was */
+};
+
+struct otp_worker {
+    struct otp_worker_config config;
+    pthread_t thread;
+    atomic_bool forked; /* this is a child: nothing may be touched */
+
+    pthread_mutex_t lock; /* covers all below */
+    pthread_cond_t work;  /* for the worker: a window came, or it is to stop */
+    pthread_cond_t done;  /* for those who wait */
+    struct otp_queue queue;
+    struct job job;
+    struct waiter *waiters;
+    uint64_t last_ticket;
+    uint64_t last_lost_ticket;
+    bool stopping;
+    bool ended;
+    bool abandoned; /* the thread must not count any more */
+    bool failing;   /* the last request was not delivered */
+    uint64_t stop_deadline_ns;
+    clockid_t cpu_clock; /* of the thread, while `running` */
+    bool running;
+    struct otelprof_stats counters;
+    struct otelprof_stats unsent; /* counters that no profile has told yet */
+};
+
+/* ------------------------------------------------------------------------------------------ under the lock */
+
+static void note_loss(struct otp_worker *worker, uint64_t ticket) {
+    if (ticket > worker->last_lost_ticket)
+        worker->last_lost_ticket = ticket;
+    for (struct waiter *waiter = worker->waiters; waiter; waiter = waiter->next)
+        if (ticket <= waiter->target)
+            waiter->lost = true;
+}
+
+/* A whole window goes; what its counters tell goes with the next one. */
+static void count_dropped(struct otp_worker *worker, const struct otp_window *window, uint64_t ticket) {
+    struct otelprof_stats loss = {.windows_dropped = 1, .lost_window_dropped = otp_window_counts(window)->samples};
+    otp_counters_add(&worker->counters, &loss);
+    otp_counters_add(&worker->unsent, &loss);
+    otp_counters_add(&worker->unsent, otp_window_delta(window));
+    note_loss(worker, ticket);
+}
+
+static void count_failed(struct otp_worker *worker, struct job *job, uint64_t samples) {
+    worker->counters.lost_export_failed += samples;
+    worker->unsent.lost_export_failed += samples;
+    job->samples_left -= samples;
+    job->lost = true;
+    note_loss(worker, job->ticket);
+}
+
+static bool is_pending(const struct otp_worker *worker, uint64_t target) {
+    if (worker->job.ticket && worker->job.ticket <= target)
+        return true;
+    return worker->queue.count && worker->queue.entries[worker->queue.first].ticket <= target;
+}
+
+/* Waits for the condition, or until the deadline: false then. */
+static bool wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t deadline_ns) {
+    if (deadline_ns == UINT64_MAX)
+        return !pthread_cond_wait(condition, lock);
+    struct timespec time = {(time_t)(deadline_ns / 1000000000u), (long)(deadline_ns % 1000000000u)};
+    return pthread_cond_timedwait(condition, lock, &time) != ETIMEDOUT;
+}
+
+/* ------------------------------------------------------------------------------------------ on the thread */
+
+/* When a request that starts now must have ended. */
+static uint64_t send_deadline(struct otp_worker *worker) {
+    uint64_t deadline = otp_clock_ns(CLOCK_MONOTONIC) + SEND_TIMEOUT_NS;
+    pthread_mutex_lock(&worker->lock);
+    if (worker->stopping && worker->stop_deadline_ns < deadline)
+        deadline = worker->stop_deadline_ns;
+    pthread_mutex_unlock(&worker->lock);
+    return deadline;
+}
+
+/* Waits before another attempt, longer each time, with a tenth of jitter. False if the worker is to stop. */
+static bool back_off(struct otp_worker *worker, int attempt) {
+    uint64_t pause = BACKOFF_NS << attempt, now = otp_clock_ns(CLOCK_MONOTONIC);
+    uint64_t until = now + pause + now % (pause / 10);
+    pthread_mutex_lock(&worker->lock);
+    while (!worker->stopping && wait_until(&worker->work, &worker->lock, until))
+        ; /* a new window woke us: it waits its turn */
+    bool goes_on = !worker->stopping;
+    pthread_mutex_unlock(&worker->lock);
+    return goes_on;
+}
+
+static enum otp_delivery deliver(struct otp_worker *worker, const struct otp_otlp_request *request) {
+    struct otp_exporter *exporter = worker->config.exporter;
+    enum otp_delivery delivery = OTP_DELIVERY_FAILED;
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        delivery = exporter->ops->send(exporter, request->bytes, request->size, send_deadline(worker));
+        if (delivery == OTP_DELIVERED || delivery == OTP_DELIVERY_FAILED)
+            break;
+        if (attempt + 1 == ATTEMPTS || !back_off(worker, attempt))
+            break;
+    }
+    return delivery;
+}
+
+/* One line when it begins to fail, one when it works again. */
+static void log_change(const struct otp_worker *worker, bool delivered) {
+    const char *name = worker->config.exporter->ops->name;
+    if (delivered)
+        otp_log(OTELPROF_LOG_INFO, "otelprof: export to %s works again", name);
+    else
+        otp_log(OTELPROF_LOG_WARN, "otelprof: export to %s fails: %s", name, otp_error_text());
+}
+
+/* The encoder's sink. Anything but 0 ends the window: nobody waits for it any more. */
+static int send_request(void *user, const struct otp_otlp_request *request) {
+    struct job *job = user;
+    struct otp_worker *worker = job->worker;
+    bool delivered = deliver(worker, request) == OTP_DELIVERED;
+
+    pthread_mutex_lock(&worker->lock);
+    bool abandoned = worker->abandoned;
+    bool changed = !abandoned && worker->failing == delivered;
+    if (!abandoned) {
+        worker->failing = !delivered;
+        if (delivered) {
+            worker->counters.samples_exported += request->samples;
+            worker->counters.bytes_exported += request->size;
+            job->samples_left -= request->samples;
+            job->delivered = true;
+            job->counters_sent |= request->index == 0;
+        } else {
+            count_failed(worker, job, request->samples);
+        }
+    }
+    pthread_mutex_unlock(&worker->lock);
+    if (changed)
+        log_change(worker, delivered);
+    return abandoned;
+}
+
+static void finish_job(struct otp_worker *worker, const struct otp_window *window,
+                       const struct otp_otlp_result *result) {
+    struct job *job = &worker->job;
+    pthread_mutex_lock(&worker->lock);
+    if (!worker->abandoned) {
+        if (job->samples_left)
+            count_failed(worker, job, job->samples_left);
+        if (!job->counters_sent)
+            otp_counters_add(&worker->unsent, otp_window_delta(window));
+        if (job->delivered || !job->lost) {
+            worker->counters.windows_exported++;
+        } else {
+            worker->counters.windows_dropped++;
+            worker->unsent.windows_dropped++;
+        }
+        worker->counters.symbols_resolved += result->symbols_resolved;
+        worker->counters.symbols_missing += result->symbols_missing;
+        *job = (struct job){.worker = worker};
+        pthread_cond_broadcast(&worker->done);
+    }
+    pthread_mutex_unlock(&worker->lock);
+}
+
+static void export_window(struct otp_worker *worker, struct otp_window *window) {
+    const struct otp_worker_config *config = &worker->config;
+    struct otp_otlp_result result;
+    otp_otlp_encode(window, config->resource, &config->symbolizer, &config->options, send_request, &worker->job,
+                    &result); /* an error shows as samples that were neither delivered nor lost */
+    finish_job(worker, window, &result);
+    otp_window_free(window);
+}
+
+/* Waits for a window and makes it the job. NULL: the thread has to end. */
+static struct otp_window *next_window(struct otp_worker *worker) {
+    pthread_mutex_lock(&worker->lock);
+    while (!worker->queue.count && !worker->stopping && !worker->abandoned)
+        pthread_cond_wait(&worker->work, &worker->lock);
+    struct otp_queue_entry entry = {0};
+    if (!worker->abandoned)
+        entry = otp_queue_take(&worker->queue);
+    if (entry.window) {
+        worker->job = (struct job){
+            .worker = worker, .ticket = entry.ticket, .samples_left = otp_window_counts(entry.window)->samples};
+        otp_window_add_delta(entry.window, &worker->unsent);
+        worker->unsent = (struct otelprof_stats){0};
+    }
+    pthread_mutex_unlock(&worker->lock);
+    return entry.window;
+}
+
+static void *body(void *argument) {
+    struct otp_worker *worker = argument;
+    struct otp_window *window;
+    clockid_t clock = 0;
+    bool timed = !pthread_getcpuclockid(pthread_self(), &clock);
+    pthread_mutex_lock(&worker->lock);
+    worker->cpu_clock = clock;
+    worker->running = timed;
+    pthread_mutex_unlock(&worker->lock);
+    if (worker->config.on_start)
+        worker->config.on_start(worker->config.user);
+    while ((window = next_window(worker)))
+        export_window(worker, window);
+    pthread_mutex_lock(&worker->lock);
+    bool abandoned = worker->abandoned;
+    pthread_mutex_unlock(&worker->lock);
+    if (!abandoned && worker->config.on_end)
+        worker->config.on_end(worker->config.user);
+    pthread_mutex_lock(&worker->lock);
+    worker->running = false;
+    worker->counters.own_cpu_ns = otp_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    worker->ended = true;
+    pthread_cond_broadcast(&worker->done);
+    pthread_mutex_unlock(&worker->lock);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------------------------------- from outside */
+
+static int init_locks(struct otp_worker *worker) {
+    pthread_condattr_t attributes;
+    if (pthread_condattr_init(&attributes))
+        return -1;
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    int error = pthread_mutex_init(&worker->lock, NULL) || pthread_cond_init(&worker->work, &attributes) ||
+                pthread_cond_init(&worker->done, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return error;
+}
+
+static void destroy(struct otp_worker *worker) {
+    worker->config.exporter->ops->close(worker->config.exporter);
+    pthread_cond_destroy(&worker->work);
+    pthread_cond_destroy(&worker->done);
+    pthread_mutex_destroy(&worker->lock);
+    free(worker);
+}
+
+int otp_worker_start(const struct otp_worker_config *config, struct otp_worker **out) {
+    struct otp_worker *worker = otp_sys.calloc(1, sizeof(*worker));
+    if (!worker || init_locks(worker)) {
+        free(worker);
+        config->exporter->ops->close(config->exporter);
+        return otp_error(OTELPROF_E_MEMORY, "no memory for the export thread");
+    }
+    worker->config = *config;
+    otp_queue_init(&worker->queue, config->queue_bytes ? config->queue_bytes : QUEUE_BYTES);
+    int error = otp_thread_start("otelprof-export", body, worker, &worker->thread);
+    if (error)
+        destroy(worker);
+    else
+        *out = worker;
+    return error;
+}
+
+void otp_worker_put(struct otp_worker *worker, struct otp_window *window) {
+    struct otp_window *dropped[OTP_QUEUE_WINDOWS_MAX + 1];
+    size_t dropped_count = 0, bytes = otp_window_size(window);
+    if (atomic_load(&worker->forked))
+        return;
+    pthread_mutex_lock(&worker->lock);
+    uint64_t ticket = ++worker->last_ticket;
+    while (worker->queue.count && !otp_queue_fits(&worker->queue, bytes)) {
+        struct otp_queue_entry oldest = otp_queue_take(&worker->queue);
+        count_dropped(worker, oldest.window, oldest.ticket);
+        dropped[dropped_count++] = oldest.window;
+    }
+    if (otp_queue_fits(&worker->queue, bytes) && !worker->stopping) {
+        otp_queue_put(&worker->queue, window, ticket, bytes);
+        pthread_cond_signal(&worker->work);
+    } else {
+        count_dropped(worker, window, ticket);
+        dropped[dropped_count++] = window;
+    }
+    if (dropped_count)
+        pthread_cond_broadcast(&worker->done);
+    pthread_mutex_unlock(&worker->lock);
+    while (dropped_count)
+        otp_window_free(dropped[--dropped_count]);
+}
+
+/* The newest window may be lost already: its sender then hears of it here. */
+static void add_waiter(struct otp_worker *worker, struct waiter *waiter, uint64_t target) {
+    bool lost = worker->last_ticket && worker->last_lost_ticket == worker->last_ticket;
+    *waiter = (struct waiter){worker->waiters, target, lost};
+    worker->waiters = waiter;
+}
+
+static void remove_waiter(struct otp_worker *worker, struct waiter *waiter) {
+    struct waiter **at = &worker->waiters;
+    while (*at != waiter)
+        at = &(*at)->next;
+    *at = waiter->next;
+}
+
+int otp_worker_flush(struct otp_worker *worker, uint64_t deadline_ns) {
+    struct waiter waiter;
+    if (atomic_load(&worker->forked))
+        return OTELPROF_E_STATE;
+    pthread_mutex_lock(&worker->lock);
+    if (worker->stopping) {
+        pthread_mutex_unlock(&worker->lock);
+        return otp_error(OTELPROF_E_STATE, "the exporter is stopping");
+    }
+    add_waiter(worker, &waiter, worker->last_ticket);
+    bool in_time = true;
+    while (is_pending(worker, waiter.target) && in_time)
+        in_time = wait_until(&worker->done, &worker->lock, deadline_ns);
+    bool pending = is_pending(worker, waiter.target);
+    remove_waiter(worker, &waiter);
+    pthread_mutex_unlock(&worker->lock);
+    if (pending)
+        return otp_error(OTELPROF_E_TIMEOUT, "the export of a window did not end in time");
+    return waiter.lost ? otp_error(OTELPROF_E_EXPORT, "a window was lost on its way out") : 0;
+}
+
+/* Time is up: everything that has not gone out is lost, and the thread counts nothing from here on. */
+static void abandon(struct otp_worker *worker) {
+    struct otp_queue_entry entry;
+    uint64_t lost = worker->job.samples_left, windows = worker->job.ticket != 0;
+    while ((entry = otp_queue_take(&worker->queue)).window) {
+        lost += otp_window_counts(entry.window)->samples;
+        windows++;
+        otp_window_free(entry.window);
+    }
+    worker->counters.lost_shutdown += lost;
+    worker->counters.windows_dropped += windows;
+    worker->abandoned = true;
+}
+
+static void add_counters(struct otp_worker *worker, struct otelprof_stats *stats) {
+    const struct otelprof_stats *from = &worker->counters;
+    stats->samples_exported += from->samples_exported;
+    stats->lost_window_dropped += from->lost_window_dropped;
+    stats->lost_export_failed += from->lost_export_failed;
+    stats->lost_shutdown += from->lost_shutdown;
+    stats->windows_exported += from->windows_exported;
+    stats->windows_dropped += from->windows_dropped;
+    stats->bytes_exported += from->bytes_exported;
+    stats->symbols_resolved += from->symbols_resolved;
+    stats->symbols_missing += from->symbols_missing;
+    stats->files_removed += __atomic_load_n(&worker->config.exporter->files_removed, __ATOMIC_RELAXED);
+    stats->own_cpu_ns += worker->running ? otp_clock_ns(worker->cpu_clock) : from->own_cpu_ns;
+}
+
+void otp_worker_stats(struct otp_worker *worker, struct otelprof_stats *stats) {
+    if (atomic_load(&worker->forked))
+        return;
+    pthread_mutex_lock(&worker->lock);
+    add_counters(worker, stats);
+    pthread_mutex_unlock(&worker->lock);
+}
+
+int otp_worker_stop(struct otp_worker *worker, uint64_t deadline_ns, struct otelprof_stats *stats) {
+    struct waiter waiter;
+    if (atomic_load(&worker->forked))
+        return OTELPROF_E_STATE;
+    pthread_mutex_lock(&worker->lock);
+    worker->stopping = true;
+    worker->stop_deadline_ns = deadline_ns;
+    add_waiter(worker, &waiter, UINT64_MAX);
+    pthread_cond_broadcast(&worker->work);
+    bool in_time = true;
+    while (!worker->ended && in_time)
+        in_time = wait_until(&worker->done, &worker->lock, deadline_ns);
+    bool ended = worker->ended;
+    if (!ended)
+        abandon(worker);
+    remove_waiter(worker, &waiter);
+    if (stats)
+        add_counters(worker, stats);
+    pthread_mutex_unlock(&worker->lock);
+    if (!ended) {
+        pthread_detach(worker->thread);
+        return otp_error(OTELPROF_E_TIMEOUT, "the exporter did not end in time; what it still had is lost");
+    }
+    pthread_join(worker->thread, NULL);
+    destroy(worker);
+    return waiter.lost ? otp_error(OTELPROF_E_EXPORT, "a window was lost on its way out") : 0;
+}
+
+void otp_worker_forked_child(struct otp_worker *worker) { atomic_store(&worker->forked, true); }
