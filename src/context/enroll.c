@@ -55,7 +55,7 @@ void otp_thread_watch_end(void) {
         (void)pthread_setspecific(end_key, &end_key); /* without it the sweep finds what the thread leaves */
 }
 
-/* A fresh start for an entry: slot, empty context, serials above all that this entry ever gave. */
+/* A fresh start for an entry: slot, empty context, tokens above all that this entry ever gave. */
 static void prepare(struct otp_thread *self, struct otp_live *live, uint32_t tid) {
     struct otp_slot *slot = &live->memory.slots[self->number];
     self->slot = slot;
@@ -63,12 +63,12 @@ static void prepare(struct otp_thread *self, struct otp_live *live, uint32_t tid
     self->depth = 0;
     self->attached = 0;
     self->attrs_size = self->attrs_synced[0] = self->attrs_synced[1] = 0;
-    self->generation = __atomic_load_n(&slot->generation, __ATOMIC_RELAXED);
-    /* An entering takes more than a nanosecond, so the clock is ahead of every serial given before, also by a parent
-     * of this process or by an entry of the same number in another pool. */
+    /* A change of generation takes more than a nanosecond, so the clock is ahead of every generation, and so of every
+     * token, that was given before: also by a parent of this process, or by entry `number` of another pool. */
     uint64_t now = otp_clock_ns(CLOCK_MONOTONIC);
-    if (now > self->serial)
-        self->serial = now;
+    if (now > self->generation)
+        self->generation = now;
+    self->generation += (self->generation ^ __atomic_load_n(&slot->generation, __ATOMIC_RELAXED)) & 1;
     /* The first touch of these variables may allocate in the C library: now, and not in the middle of a span. */
     void *volatile *outside = otp_outside_variable();
     *outside = NULL;

@@ -26,50 +26,40 @@ static inline void otp_order_stores(void) {
 #endif
 }
 
-/* The generation after the present one. 0 means "never owned" and is left out; the low bit still changes. */
-static inline uint32_t otp_next_generation(uint32_t generation) {
-    uint32_t next = generation + 1;
-    return next ? next : 2;
+/* The generation after the present one. The slot's half of it is never 0; the low bit changes each time. */
+static inline uint64_t otp_next_generation(uint64_t generation) {
+    uint64_t next = generation + 1;
+    return (uint32_t)next ? next : next + 2;
+}
+
+/* Fills all of a record but its attributes. The last four bytes go by one store, because readers of our own (capture)
+ * may load them together soon after, which is slow from several stores. */
+static inline void otp_record_fill(struct otp_thread_record *record, const uint8_t trace_id[16],
+                                   const uint8_t span_id[8], uint8_t valid, uint8_t flags, uint8_t attrs_size) {
+    memcpy(record->trace_id, trace_id, sizeof(record->trace_id));
+    memcpy(record->span_id, span_id, sizeof(record->span_id));
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    uint32_t tail = valid | (uint32_t)flags << 8 | (uint32_t)attrs_size << 16;
+#else
+    uint32_t tail = (uint32_t)valid << 24 | (uint32_t)flags << 16 | attrs_size;
+#endif
+    memcpy((uint8_t *)record + offsetof(struct otp_thread_record, valid), &tail, sizeof(tail));
+}
+
+/* Makes record `generation` & 1 the valid one. */
+static inline void otp_record_switch(struct otp_thread *self, uint64_t generation, bool valid) {
+    struct otp_slot *slot = self->slot;
+    otp_order_stores();
+    self->generation = generation;
+    __atomic_store_n(&slot->generation, (uint32_t)generation, __ATOMIC_RELEASE);
+    otp_order_stores();
+    *self->outside = valid ? &slot->record[generation & 1] : NULL;
 }
 
 /*
- * Makes `level`, with the first `attrs_size` bytes of the active attributes, what readers see. The active attributes
- * are those of the present record, or `attrs` if not NULL.
+ * Makes `level`, with the first `attrs_size` bytes of the active attributes, what readers see: the general form, for
+ * all but the commonest cases. The active attributes are those of the present record, or `attrs` if not NULL.
  */
-static inline void otp_record_show(struct otp_thread *self, const struct otp_level *level, const uint8_t *attrs,
-                                   uint8_t attrs_size) {
-    struct otp_slot *slot = self->slot;
-    uint32_t generation = otp_next_generation(self->generation);
-    uint32_t to = generation & 1;
-    struct otp_thread_record *record = &slot->record[to];
-
-    otp_order_stores(); /* the generation that made this record invalid is out before it changes */
-    memcpy(record->trace_id, level->trace_id, sizeof(record->trace_id));
-    memcpy(record->span_id, level->span_id, sizeof(record->span_id));
-    record->valid = level->valid;
-    record->trace_flags = level->trace_flags;
-    record->attrs_size = attrs_size;
-    uint8_t synced = self->attrs_synced[to];
-    if (attrs) {
-        memcpy(record->attrs, attrs, attrs_size);
-        self->attrs_synced[to ^ 1] = 0;
-    } else {
-        if (__builtin_expect(synced < attrs_size, 0)) {
-            const uint8_t *from = slot->record[to ^ 1].attrs;
-            memcpy(record->attrs + synced, from + synced, (size_t)(attrs_size - synced));
-        }
-        /* Attributes that are added after this are others than those that the old record has there. */
-        if (self->attrs_synced[to ^ 1] > attrs_size)
-            self->attrs_synced[to ^ 1] = attrs_size;
-    }
-    self->attrs_synced[to] = attrs_size;
-    self->attrs_size = attrs_size;
-
-    otp_order_stores();
-    self->generation = generation;
-    __atomic_store_n(&slot->generation, generation, __ATOMIC_RELEASE);
-    otp_order_stores();
-    *self->outside = level->valid ? record : NULL;
-}
+void otp_record_show(struct otp_thread *self, const struct otp_level *level, const uint8_t *attrs, uint8_t attrs_size);
 
 #endif

@@ -57,8 +57,7 @@ struct otp_thread {
     struct otp_slot *slot;
     void *volatile *outside; /* otel_thread_ctx_v1 of this thread */
     uint64_t place;          /* number << 8: upper part of the tokens */
-    uint64_t serial;         /* of the newest token; only ever grows, over owners too */
-    uint32_t generation;     /* copy of the slot's */
+    uint64_t generation;     /* low half: the slot's. Only ever grows, over owners too: no two tokens are equal */
     uint32_t depth;          /* index of the present level */
     uint8_t attrs_size;      /* of the active context */
     uint8_t attrs_synced[2]; /* how much of the active attributes each record holds already */
