@@ -107,8 +107,9 @@ build_all() {
     for tool in cmake ninja pkg-config wrk jq; do
         command -v "$tool" >/dev/null || fail "the program $tool is missing"
     done
-    quietly 'otelprof: configure' cmake -S "$source_dir" --preset release -B "$build" -DOTELPROF_TESTS=OFF \
-        -DOTELPROF_EXAMPLES=OFF
+    local parts=(-DOTELPROF_TESTS=OFF -DOTELPROF_EXAMPLES=OFF)
+    [[ -z ${OTELPROF_BUILD:-} ]] || parts=() # somebody else's folder: as it was set up
+    quietly 'otelprof: configure' cmake -S "$source_dir" --preset release -B "$build" "${parts[@]}"
     quietly 'otelprof: build' cmake --build "$build"
     quietly 'otelprof: install' cmake --install "$build" --prefix "$prefix"
     local module libraries
@@ -187,9 +188,9 @@ show_routes() {
     } | awk -F '\t' '
         $1 == "log" { requests[$2] = $3; mean[$2] = $4; next }
         $2 == "" { other = sprintf("%.2f s, %.1f %%, belong to no route", $3 / 1e9, 100 * $5); next }
-        !rows++ { printf "  %-14s %10s %7s %9s %10s %14s %14s\n", "ROUTE", "CPU", "SHARE", "SAMPLES", "REQUESTS",
+        !rows++ { printf "  %-14s %10s %7s %9s %10s %16s %16s\n", "ROUTE", "CPU", "SHARE", "SAMPLES", "REQUESTS",
                          "CPU A REQUEST", "TIME A REQUEST" }
-        { printf "  %-14s %8.2f s %5.1f %% %9d %10d %11.2f ms %11.2f ms\n", $2, $3 / 1e9, 100 * $5, $4, requests[$2],
+        { printf "  %-14s %8.2f s %5.1f %% %9d %10d %13.2f ms %13.2f ms\n", $2, $3 / 1e9, 100 * $5, $4, requests[$2],
                  requests[$2] ? $3 / 1e6 / requests[$2] : 0, mean[$2] / 1e3 }
         END {
             if (!rows) print "  (no sample carries a route)"
@@ -200,15 +201,29 @@ show_routes() {
 show_functions() {
     if ((!spans)); then
         heading 'The top functions   (otelprof top)'
-        otelprof top -n 20 --width "$width" "$out/profiles" | sed 's/^/  /'
+        otelprof top -n 20 --width "$width" "$out/profiles" | sed 's/^./  &/'
         return
     fi
-    heading 'The top functions of each route   (otelprof top --by http.route --functions 7)'
-    otelprof top --by http.route --functions 7 --width "$width" "$out/profiles" |
+    heading 'The top functions of each route   (otelprof top --by http.route --functions 6)'
+    otelprof top --by http.route --functions 6 --width "$width" "$out/profiles" |
         awk -v bold="$bold" -v plain="$plain" '
             /^http\.route = / { on = 1; print "  " bold $0 plain; next }
             /^http\.route / { on = 0 }
-            on { print "  " $0 }'
+            on { print $0 == "" ? "" : "  " $0 }'
+    show_own_code
+}
+
+# The functions of each route's own files by total time, so that the libraries' work is seen where the shop asked for it.
+show_own_code() {
+    echo "  ${bold}What the shop's own code asked for: TOTAL of its functions, http.c and pool.c left out$plain"
+    printf '  %-14s %10s %7s   %-24s %s\n' ROUTE TOTAL '' FUNCTION FILE:LINE
+    jq -r --arg folder "$source_dir/examples/shop/" '.groups[] | select(.value) | . as $route |
+        [.functions[] | select(.file | startswith($folder) or (contains("/") | not)) |
+            .name = (.file | ltrimstr($folder)) | select(.name | test("^(routes|store|text|seal)[.]c$"))] |
+        sort_by(-.total.ns) | .[:5][] |
+        [$route.value, .total.ns, .total.ns / $route.cpu.ns, .function, .name, .line] | @tsv' "$out/routes.json" |
+        awk -F '\t' '{ printf "  %-14s %8.2f s %5.1f %%   %-24s %s:%d\n", $1 == last ? "" : $1, $2 / 1e9, 100 * $3, $4,
+            $5, $6; last = $1 }'
 }
 
 # The requests of the chosen trace as the shop logged them, each with the CPU time of its samples (its own and those of

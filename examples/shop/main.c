@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The shop: a small HTTP service that carries its profiler inside. See README.md for what it shows; the lines that
+ * The shop: a small HTTP service that carries its profiler inside. See ../README.md for what it shows; the lines that
  * concern the profiler are profiler_start() and profiler_stop() below, and span.c.
  */
 #include <errno.h>
@@ -44,7 +44,7 @@ static const char usage[] =
 static void profiler_message(void *user, enum otelprof_log_level level, const char *message) {
     (void)user;
     (void)level;
-    fprintf(stderr, "shop: otelprof: %s\n", message);
+    fprintf(stderr, "shop: %s\n", message);
 }
 
 /* The service runs on whether the profiler starts or not. */
