@@ -273,6 +273,9 @@ static long walk_frame(uint32_t index, void *context) {
         scratch->stop = OTP_STOP_NO_ROWS;
         return 1;
     }
+    OTP_BOUND(at, RECORD_WORDS - 1);
+    if (rule->kind == OTP_RULE_SIGNAL)
+        scratch->words[at] = frame->pc; /* the kernel made the frame: no call stands before this address */
     scratch->stack.sp = frame->sp;
     int stop = otp_unwind_step(&scratch->stack, frame, rule, scratch->leaf_valid ? &scratch->leaf : 0);
     scratch->leaf_valid = 0;

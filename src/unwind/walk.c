@@ -84,6 +84,8 @@ static void walk_once(const struct otp_tables_memory *memory, struct otp_walk_re
             result->stop = found;
             return;
         }
+        if (rule.kind == OTP_RULE_SIGNAL)
+            frames[result->count - 1] = frame.pc; /* the kernel made the frame: no call stands before this address */
         int stop = otp_unwind_step(stack, &frame, &rule, leaf);
         leaf = NULL;
         if (stop >= 0) {
