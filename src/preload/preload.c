@@ -8,23 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <otelprof/otelprof.h>
 
+#include "core/follow.h"
 #include "preload/environment.h"
 
-/*
- * Exported by the library for this object alone (version OTELPROF_PRIVATE): starts a forked child with the settings
- * of its parent, at once (0) or on a thread of its own when so many milliseconds have passed. Weak: another release of
- * the library beside this object must not keep the program from starting.
- */
-OTELPROF_API __attribute__((weak)) int otelprof_internal_child_start(int in_background_after_ms);
+/* Exported for this object alone. Another release of the library beside it must not keep the program from starting. */
+#pragma weak otelprof_private_child_start
 
 static _Atomic pid_t owner; /* the process that was started; 0: none */
-static bool follow;
 
 /* One line, by one write, and only before the program itself runs. */
 static void complain(void) {
@@ -42,9 +37,7 @@ static void complain(void) {
 
 __attribute__((constructor)) static void start(void) {
     int saved = errno;
-    const char *mode = secure_getenv("OTELPROF_FORK");
     const char *quiet = secure_getenv("OTELPROF_QUIET");
-    follow = !mode || strcasecmp(mode, "off") != 0;
     bool talk = !quiet || strcmp(quiet, "1") != 0;
     int error = otelprof_init(NULL);
     if (error == OTELPROF_OK || error == OTELPROF_E_TIMEOUT)
@@ -88,8 +81,9 @@ void otp_preload_child(void) {
     int saved = errno;
     bool was_started = atomic_load(&owner) != 0;
     atomic_store(&owner, 0);
-    if (was_started && follow && otelprof_internal_child_start) {
-        if (otelprof_internal_child_start(privileged() ? 0 : OTP_PRELOAD_CHILD_DELAY_MS) >= 0)
+    if (was_started && otelprof_private_child_start) {
+        int error = otelprof_private_child_start(privileged() ? 0 : OTP_PRELOAD_CHILD_DELAY_MS);
+        if (error >= 0 || error == OTELPROF_E_TIMEOUT)
             atomic_store(&owner, getpid());
     }
     errno = saved;
