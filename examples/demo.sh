@@ -25,7 +25,7 @@ width=116
 bold='' plain=''
 if [[ -t 1 ]]; then bold=$'\e[1m' plain=$'\e[0m'; fi
 
-# shellcheck source=../tests/lib/packages.sh
+# shellcheck source=SCRIPTDIR/../tests/lib/packages.sh
 . "$source_dir/tests/lib/packages.sh"
 
 usage() { sed -n '3,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
@@ -101,7 +101,7 @@ prepare_folder() {
 build_all() {
     if ((install)); then
         command -v apt-get >/dev/null || fail 'this is no Debian: see --no-install, and tests/lib/packages.sh for the list'
-        quietly 'packages' install_packages "${build_packages[@]}" "${example_packages[@]}" jq
+        quietly 'packages' install_packages "${build_packages[@]}" "${example_packages[@]}"
     fi
     local tool
     for tool in cmake ninja pkg-config wrk jq; do
@@ -146,7 +146,7 @@ start_shop() {
     OTELPROF_OUTPUT_DIR=$out/profiles "$shop_build/shop" "${arguments[@]}" >"$out/shop.out" 2>"$out/shop.err" &
     shop_pid=$!
     for ((waited = 0; waited < 100; waited++)); do
-        url=$(sed -n 's/^shop: listening on \(http[^ ]*\).*/\1/p' "$out/shop.out")
+        url=$(sed -n 's/^shop: listening on \(http[^ ]*\).*/\1/p' "$out/shop.out" 2>/dev/null)
         [[ -z $url ]] || break
         kill -0 "$shop_pid" 2>/dev/null || break
         sleep 0.1

@@ -6,7 +6,7 @@ build_packages=(
     build-essential cmake ninja-build pkg-config clang-14 llvm-14 bpftool libbpf-dev libelf-dev libdw-dev
     libprotobuf-c-dev protobuf-c-compiler protobuf-compiler zlib1g-dev
 )
-example_packages=(libmicrohttpd-dev libsqlite3-dev libjansson-dev wrk curl)
+example_packages=(libmicrohttpd-dev libsqlite3-dev libjansson-dev wrk curl jq)
 test_packages=(
     check clang-format-14 clang-tidy-14 clang-tools-14 shellcheck python3 python3-venv file procps util-linux libcap2-bin
     binutils gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libssl-dev redis-server qemu-system-x86 cpio strace gdb ca-certificates

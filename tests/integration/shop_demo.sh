@@ -1,0 +1,53 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# timeout: 900
+# examples/demo.sh as a newcomer runs it: all its sections are there and full; with spans off the route table is empty;
+# where eBPF is refused it says what is missing, and ends with 1.
+set -uo pipefail
+
+failures=0
+demo() { "$OTP_SOURCE/examples/demo.sh" --no-install --seconds "${OTP_SECONDS:-8}" --out "$OTP_WORK/$1" "${@:2}"; }
+
+expect() {
+    local what=$1
+    shift
+    if "$@" >/dev/null; then
+        echo "ok: $what"
+    else
+        echo "FAILED: $what ($*)"
+        failures=$((failures + 1))
+    fi
+}
+
+# The lines of a section, from its heading to the next.
+section() { awk -v wanted="$1" '/^[A-Z][a-z]/ { on = index($0, wanted) == 1; next } on && NF' "$2"; }
+routes() { section 'CPU by route' "$1" | grep -c '^  /'; }
+
+[[ $(id -u) = 0 ]] || { echo "needs root" && exit 77; }
+"$OTP_BUILD/src/tool/otelprof" doctor >"$OTP_WORK/doctor.out" 2>&1 || {
+    cat "$OTP_WORK/doctor.out"
+    echo "eBPF is not possible here"
+    exit 77
+}
+export OTELPROF_BUILD=$OTP_BUILD
+
+demo full >"$OTP_WORK/full.txt" 2>&1
+status=$?
+cat "$OTP_WORK/full.txt"
+expect 'the demo ends with 0' test "$status" = 0
+expect 'four routes' test "$(routes "$OTP_WORK/full.txt")" = 4
+expect 'functions with file and line' grep -Eq 'run_report +routes\.c:[0-9]+' "$OTP_WORK/full.txt"
+expect 'requests of one trace' test "$(section 'One trace' "$OTP_WORK/full.txt" | grep -c ' /report ')" -gt 3
+expect 'what it cost' grep -Eq 'profiles +[0-9]+ files, [0-9.]+ KB: [0-9.]+ KB a second' "$OTP_WORK/full.txt"
+expect 'profiles are where it says' compgen -G "$OTP_WORK/full/profiles/*.otlp"
+
+demo none --no-spans >"$OTP_WORK/none.txt" 2>&1
+expect 'without spans: ends with 0' test $? = 0
+expect 'without spans: no route' test "$(routes "$OTP_WORK/none.txt")" = 0
+expect 'without spans: functions all the same' grep -q 'sip_round' "$OTP_WORK/none.txt"
+
+setpriv --bounding-set -bpf,-perfmon,-sys_admin --inh-caps -bpf,-perfmon,-sys_admin \
+    "$OTP_SOURCE/examples/demo.sh" --no-install --seconds 5 --out "$OTP_WORK/refused" >"$OTP_WORK/refused.txt" 2>&1
+expect 'refused: ends with 1' test $? = 1
+expect 'refused: names the capability' grep -q CAP_BPF "$OTP_WORK/refused.txt"
+((failures == 0)) || exit 1
