@@ -159,7 +159,7 @@ static uint32_t find_function(struct tally *tally, const struct otp_otlp_frame *
             snprintf(name, sizeof(name), "%.200s+0x%" PRIx64, owner,
                      frame->address - frame->mapping_start + frame->file_offset);
         else
-            snprintf(name, sizeof(name), "[%.200s]", owner);
+            snprintf(name, sizeof(name), *owner == '[' ? "%.200s" : "[%.200s]", owner); /* "[vdso]" is so called */
         scratch_string(tally, name);
         scratch_string(tally, "");
     }
