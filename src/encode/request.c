@@ -23,10 +23,12 @@ static int init_selection(struct otp_selection *selection, struct otp_arena *are
 int otp_request_init(struct otp_request *request, struct otp_arena *arena, const struct otp_dictionary *dictionary,
                      const struct otp_window *window, const struct otp_otlp_options *options) {
     *request = (struct otp_request){.dictionary = dictionary, .window = window};
-    request->samples_max = options->samples_max;
+    /* No more than there are: a quiet window takes little memory. */
+    uint64_t samples = otp_window_counts(window)->samples;
+    request->samples_max = samples < options->samples_max ? (uint32_t)samples : options->samples_max;
     request->bytes_max = options->bytes_max;
-    request->samples = otp_arena_alloc(arena, (size_t)options->samples_max * sizeof(request->samples[0]));
-    request->times = otp_arena_alloc(arena, (size_t)options->samples_max * sizeof(request->times[0]));
+    request->samples = otp_arena_alloc(arena, (size_t)request->samples_max * sizeof(request->samples[0]));
+    request->times = otp_arena_alloc(arena, (size_t)request->samples_max * sizeof(request->times[0]));
     if (!request->samples || !request->times || init_selection(&request->strings, arena, dictionary->strings) ||
         init_selection(&request->functions, arena, dictionary->functions) ||
         init_selection(&request->mappings, arena, dictionary->mappings) ||
