@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/perf_event.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -42,7 +43,7 @@
 #define STACK_BYTES 32768u /* of each stack that the kernel records */
 #define PAGES 2048u        /* of the event's buffer */
 #define FRAMES 256
-#define PAIR_NS 1000000u /* two samples of one interrupt are nearer than this */
+#define PAIR_NS 160000u /* two samples of one interrupt are nearer than this, those of two are not */
 
 /* ---------------------------------------------------------------------------------------------- the workload */
 
@@ -230,7 +231,7 @@ static void take_record(void *user, const void *record, size_t size) {
 
 static Dwfl *dwfl;
 static const struct kernel_sample *unwinding;
-static bool blind; /* libdw asked for the red zone, which the kernel does not record */
+static bool blind; /* libdw asked for a part of the stack that the kernel did not record */
 
 static pid_t next_thread(Dwfl *session, void *argument, void **thread_argument) {
     (void)session;
@@ -248,7 +249,8 @@ static bool read_memory(Dwfl *session, Dwarf_Addr address, Dwarf_Word *result, v
         memcpy(result, unwinding->stack + offset, 8);
         return true;
     }
-    if (address < unwinding->regs[SLOT_SP] && unwinding->regs[SLOT_SP] - address <= 128) {
+    /* The red zone, or what lies beyond the bytes recorded: memory of this moment would tell another story. */
+    if (address + 128 >= unwinding->regs[SLOT_SP] && address < unwinding->regs[SLOT_SP] + (1 << 20)) {
         blind = true;
         return false;
     }
@@ -326,6 +328,12 @@ static void show_difference(const struct our_sample *sample, const struct refere
     }
 }
 
+/* Right behind the system call of the signal trampoline (rt_sigreturn) there is code of another function, or none. */
+static bool after_sigreturn(uint64_t pc) {
+    static const uint8_t code[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
+    return memcmp((const void *)(uintptr_t)(pc - sizeof(code)), code, sizeof(code)) == 0;
+}
+
 /* Equal frame for frame. libdw's walk ends early in PLT entries; how often it may is limited in run(). */
 static bool same(const struct our_sample *sample, const struct reference *reference) {
     const uint64_t *frames = sample->frames + sample->header.kernel_frames;
@@ -371,7 +379,7 @@ static void compare_all(size_t wanted) {
         unwinding = kernel;
         blind = false;
         dwfl_getthread_frames(dwfl, getpid(), take_frame, &reference);
-        if (blind) {
+        if (blind || after_sigreturn(kernel->regs[SLOT_IP])) {
             verdict.blind++;
             continue;
         }
@@ -456,8 +464,9 @@ static int run(size_t stacks) {
         printf("RESULT failed: event: %s\n", strerror(-error));
         return 1;
     }
-    for (unsigned tick = 0; events.count < stacks + stacks / 4 && tick < 60000; tick++) {
-        usleep(10000);
+    for (unsigned tick = 0; events.count < stacks + stacks / 2 && tick < 60000; tick++) {
+        struct pollfd wake = {otp_capture_wake_fd(room.capture), POLLIN, 0};
+        poll(&wake, 1, 10);
         if (otp_capture_control(room.capture)->rescan_wanted) {
             rescan();
             otp_capture_control(room.capture)->rescan_wanted = 0;
@@ -475,15 +484,17 @@ static int run(size_t stacks) {
     compare_all(stacks);
     atomic_store(&done, true);
     pthread_join(thread, NULL);
-    size_t complete = verdict.stops[OTP_STOP_COMPLETE];
-    printf("stacks: ours %zu, kernel %zu (lost %zu), compared %zu, without partner %zu, red zone needed %zu\n",
-           ours.count, events.count, events.lost, verdict.compared, verdict.no_partner, verdict.blind);
+    /* Between dlopen() and the rescan a library is unknown, for tens of ms where the machine is emulated. */
+    size_t complete = verdict.stops[OTP_STOP_COMPLETE], unknown = verdict.stops[OTP_STOP_UNKNOWN_MODULE];
+    printf("stacks: ours %zu, kernel %zu (lost %zu), compared %zu, without partner %zu, libdw blind %zu\n", ours.count,
+           events.count, events.lost, verdict.compared, verdict.no_partner, verdict.blind);
     for (int stop = 1; stop < OTP_STOP_COUNT; stop++) {
         if (verdict.stops[stop])
             printf("incomplete: reason %d: %zu\n", stop, verdict.stops[stop]);
     }
     bool good = verdict.compared >= stacks && verdict.differ == 0 &&
-                verdict.shorter_reference * 100 <= verdict.compared && complete * 1000 >= verdict.compared * 995;
+                verdict.shorter_reference * 20 <= verdict.compared &&
+                (complete + unknown) * 1000 >= verdict.compared * 995 && unknown * 50 <= verdict.compared;
     printf("RESULT kernel=%s otp_cpu=%u otp_identify=%u compared=%zu equal=%zu differ=%zu complete=%.3f%% "
            "libdw_shorter=%zu %s\n",
            kernel.release, cpu_insns, identify_insns, verdict.compared, verdict.equal, verdict.differ,

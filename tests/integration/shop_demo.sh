@@ -20,7 +20,7 @@ expect() {
 }
 
 # The lines of a section, from its heading to the next.
-section() { awk -v wanted="$1" '/^[A-Z][a-z]/ { on = index($0, wanted) == 1; next } on && NF' "$2"; }
+section() { awk -v wanted="$1" '/^[^ ]/ { on = index($0, wanted) == 1; next } on && NF' "$2"; }
 routes() { section 'CPU by route' "$1" | grep -c '^  /'; }
 
 [[ $(id -u) = 0 ]] || { echo "needs root" && exit 77; }
@@ -44,6 +44,7 @@ expect 'profiles are where it says' compgen -G "$OTP_WORK/full/profiles/*.otlp"
 demo none --no-spans >"$OTP_WORK/none.txt" 2>&1
 expect 'without spans: ends with 0' test $? = 0
 expect 'without spans: no route' test "$(routes "$OTP_WORK/none.txt")" = 0
+expect 'without spans: the table says so' grep -q 'no sample carries a route' "$OTP_WORK/none.txt"
 expect 'without spans: functions all the same' grep -q 'sip_round' "$OTP_WORK/none.txt"
 
 setpriv --bounding-set -bpf,-perfmon,-sys_admin --inh-caps -bpf,-perfmon,-sys_admin \

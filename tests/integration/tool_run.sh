@@ -1,0 +1,190 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `otelprof run`: the program behaves as without us, its profile is written, what it forks is followed, what it executes
+# knows nothing of us, and what cannot be preloaded is refused with the reason.
+# timeout: 240
+set -uo pipefail
+tool=$OTP_BUILD/src/tool/otelprof
+failures=0
+cd "$OTP_WORK" || exit 1
+unset "${!OTEL@}"
+
+fail() {
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+
+# Runs a command; status, stdout and stderr go to $status, $out and $err.
+take() {
+    "$@" >out.txt 2>err.txt </dev/null
+    status=$?
+    out=$(<out.txt) err=$(<err.txt)
+}
+
+run() { take "$tool" run "$@"; }
+
+# The processes whose profiles lie in a directory, sorted.
+processes() { find "$1" -name '*.otlp' -printf '%f\n' 2>/dev/null | cut -d- -f2 | sort -u; }
+
+count() { processes "$1" | wc -l; }
+
+refused() { # status, text, program, arguments
+    local wanted=$1 text=$2
+    shift 2
+    run -o refused-out -- "$@"
+    [[ $status = "$wanted" ]] || fail "$1: exit status $status, not $wanted"
+    [[ $err = "otelprof: cannot "*"$1"*"$text"* ]] || fail "$1: message: $err"
+    [[ -z $out ]] || fail "$1 ran: $out"
+}
+
+build_targets() {
+    local source=$OTP_SOURCE/tests/integration/tool_target.c
+    "${CC:-cc}" -g -O1 -D_GNU_SOURCE -o target "$source" && "${CC:-cc}" -O1 -D_GNU_SOURCE -static -o static "$source" &&
+        "${CC:-cc}" -O1 -D_GNU_SOURCE -static-pie -fPIE -o static-pie "$source" || exit 1
+}
+
+test_ends() {
+    local how plain
+    for how in return exit quick_exit _exit abort spawn vfork; do
+        take ./target $how
+        plain="$status/$out"
+        run -o "ends-$how" -r 997 -- ./target $how
+        [[ $status/$out = "$plain" ]] || fail "$how: $status/$out, without us $plain"
+        [[ -z $err || $how = abort ]] || fail "$how: stderr: $err"
+    done
+    for how in return exit quick_exit spawn vfork; do
+        [[ $(count "ends-$how") = 1 ]] || fail "$how: profiles of $(count "ends-$how") processes"
+        take "$tool" top "ends-$how"
+        [[ $out = *" work "* ]] || fail "$how: its function is not in the profile: $out $err"
+    done
+    # shellcheck disable=SC2016
+    run -o ends-signal -- sh -c 'kill -TERM $$'
+    [[ $status = 143 ]] || fail "a signal: exit status $status"
+    [[ $(printf 'a\nb\n' | "$tool" run -o ends-stdin -- cat) = $'a\nb' ]] || fail "stdin does not reach the program"
+}
+
+test_environment() {
+    local show='env | sort | grep -v -e ^_=; ls /proc/self/fd | wc -l'
+    local clean=(env -i "PATH=$PATH" A=1 OTELPROF_RATE=77 OTEL_SERVICE_NAME=mine LD_PRELOAD=libm.so.6)
+    local plain
+    take "${clean[@]}" sh -c "$show"
+    plain=$out
+    take "${clean[@]}" "$tool" run -o environment -r 50 -w 500 -s other -d named -p cpu -- sh -c "$show"
+    [[ $out = "$plain" ]] || fail "the environment of what it executes: $(diff <(echo "$plain") <(echo "$out"))"
+    take env -i "PATH=$PATH" bash -c 'env | sort | grep -v ^_='
+    plain=$out
+    take env -i "PATH=$PATH" "$tool" run -q -o environment -- bash -c 'env | sort | grep -v ^_='
+    [[ $out = "$plain" ]] || fail "the environment without variables of ours: $out"
+    take env "LD_PRELOAD=$OTP_BUILD/src/preload/libotelprof-preload.so" "OTELPROF_OUTPUT_DIR=$PWD/by-hand" OTELPROF_RATE=997 \
+        ./target spawn
+    [[ $status = 8 ]] || fail "a preload by hand: $status $err"
+    [[ $(count by-hand) = 1 ]] || fail "a preload by hand: profiles of $(count by-hand) processes"
+}
+
+test_follow() {
+    local process
+    run -o follow -r 997 -s family -- ./target fork
+    [[ $status = 9 ]] || fail "fork: exit status $status"
+    [[ $(count follow) = 3 ]] || fail "fork: profiles of $(count follow) processes, not 3"
+    for process in $(processes follow); do
+        take "$tool" top follow/otelprof-"$process"-*.otlp
+        [[ $out = "family, pid $process: "*" work "* ]] || fail "fork: the profile of $process: $out"
+    done
+    run --no-follow -o no-follow -r 997 -- ./target fork
+    [[ $status = 9 && $(count no-follow) = 1 ]] || fail "--no-follow: $status, profiles of $(count no-follow) processes"
+    run -o daemon -r 997 -- ./target daemon "$PWD/daemon.pid"
+    for _ in {1..50}; do
+        [[ -s daemon.pid ]] && processes daemon | grep -qx "$(<daemon.pid)" && break
+        sleep 0.1
+    done
+    [[ $(count daemon) = 2 ]] || fail "daemon: profiles of $(count daemon) processes, not 2"
+}
+
+test_refusals() {
+    refused 2 "statically linked" ./static
+    refused 2 "statically linked" ./static-pie
+    cp target setuid && chmod u+s setuid && refused 2 "set-user-ID" ./setuid
+    cp target setgid && chmod g+s setgid && refused 2 "set-group-ID" ./setgid
+    cp target capable && setcap cap_net_raw+ep capable && refused 2 "file capabilities" ./capable
+    cp target other && printf '\267\000' | dd of=other bs=1 seek=18 conv=notrunc status=none && # e_machine: AArch64
+        refused 2 "another machine" ./other
+    sed 's#/lib64/ld-linux-x86-64.so.2#/lib/ld-musl-x86_64.so.1\x00\x00\x00#' target >musl && chmod +x musl &&
+        { cmp -s target musl || refused 2 "musl" ./musl; }
+    printf '#!%s/static\n' "$PWD" >script-static && chmod +x script-static && refused 2 "statically linked" ./script-static
+    printf '#!/usr/bin/env -S sh -u\n' >script-env && chmod +x script-env && refused 2 "env with options" ./script-env
+    printf '#!/nowhere/sh\n' >script-lost && chmod +x script-lost && refused 127 "/nowhere/sh" ./script-lost
+    printf '\177ELF' >short && chmod +x short && refused 126 "too short" ./short
+    printf 'a\0b' >binary && chmod +x binary && refused 126 "neither" ./binary
+    : >plain && refused 126 "Permission denied" ./plain
+    refused 126 "Is a directory" /tmp
+    refused 127 "No such file" ./nothing
+    refused 127 "No such file" no-such-program-anywhere
+    [[ ! -e refused-out ]] || fail "a refused program leaves a directory"
+}
+
+test_scripts() {
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh -e\necho "$0 $1 $#"\n' >script
+    # shellcheck disable=SC2016
+    printf '#!/usr/bin/env sh\necho "$0 $1 $#"\n' >script-by-env
+    # shellcheck disable=SC2016
+    printf 'echo "$0 $1 $#"\n' >script-without
+    chmod +x script script-by-env script-without
+    local each
+    for each in ./script ./script-by-env ./script-without; do
+        run -q -o scripts -- $each 'a b' c
+        [[ $status = 0 && $out = "$each a b 2" ]] || fail "$each: $status $out $err"
+    done
+}
+
+test_usage() {
+    local each
+    for each in "" "--bogus x" "-r 0 true" "-r x true" "-w 5 true" "-d most true" "-p heap true" "-o" "-s= --"; do
+        # shellcheck disable=SC2086
+        run $each
+        [[ $status = 2 && $err = "otelprof run: "* ]] || fail "run $each: $status $err"
+    done
+    take "$tool" run --help
+    [[ $status = 0 && $out = "otelprof run "* ]] || fail "run --help: $status"
+    take env OTELPROF_PRELOAD=/nowhere "$tool" run -o usage -- true
+    [[ $status = 1 && $err = *OTELPROF_PRELOAD=/nowhere* ]] || fail "a preload object that is not there: $status $err"
+    run -o /proc/none -- true
+    [[ $status = 2 && $err = *"cannot write profiles into /proc/none"* ]] || fail "an impossible directory: $status $err"
+    take "$tool" --version
+    [[ $status = 0 && $out =~ ^otelprof\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "--version: $out"
+    take "$tool" nonsense
+    [[ $status = 2 ]] || fail "an unknown command: $status"
+}
+
+# As a user without capabilities: the program runs, and one line says why there is no profile.
+test_plain_user() {
+    local as=(setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all "$tool" run -o "$PWD/nobody")
+    mkdir nobody && chown 65534:65534 nobody && chmod 711 .
+    take "${as[@]}" -- ./target exit
+    [[ $status = 4 && $(wc -l <err.txt) = 1 && $err = "otelprof: not profiling: "* ]] || fail "a plain user: $status $err"
+    take "${as[@]}" -q -- ./target exit
+    [[ $status = 4 && -z $err ]] || fail "a plain user, quiet: $status $err"
+    take env OTEL_SDK_DISABLED=true "${as[@]}" -- ./target exit
+    [[ $status = 4 && -z $err ]] || fail "switched off: $status $err"
+    local ambient=(setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps +bpf,+perfmon --ambient-caps +bpf,+perfmon)
+    take "${ambient[@]}" "$tool" run -o "$PWD/nobody" -r 997 -- ./target fork
+    [[ $status = 9 && -z $err ]] || fail "ambient capabilities: $status $err"
+    [[ $(count nobody) = 3 ]] || fail "ambient capabilities: profiles of $(count nobody) processes, not 3"
+}
+
+build_targets
+test_refusals
+test_scripts
+test_usage
+if ! "$tool" doctor >doctor.txt 2>&1; then
+    tail -n 20 doctor.txt
+    ((failures == 0)) || exit 1
+    echo "eBPF profiling is not possible here"
+    exit 77
+fi
+test_ends
+test_environment
+test_follow
+[[ $(id -u) != 0 ]] || test_plain_user
+echo "$failures failures"
+((failures == 0))

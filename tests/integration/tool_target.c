@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A program for `otelprof run`: tool_target HOW uses some CPU time and ends in the way that HOW names. */
+#include <spawn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WORK_NS 120000000
+
+extern char **environ;
+
+static void work(void) {
+    struct timespec time;
+    volatile uint64_t value = 1;
+    do {
+        for (int i = 0; i < 10000; i++)
+            value = value * 6364136223846793005u + 1;
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    } while (time.tv_sec == 0 && time.tv_nsec < WORK_NS);
+}
+
+static int wait_for(pid_t pid) {
+    int status = 0;
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 99;
+}
+
+/* A child, and a child of that one, each with its own exit status. */
+static int forked(int generations) {
+    pid_t pid = fork();
+    if (pid < 0)
+        return 98;
+    if (pid > 0)
+        return wait_for(pid);
+    nanosleep(&(struct timespec){0, 300000000}, NULL); /* older than a followed child without privileges has to be */
+    int result = generations > 1 ? forked(generations - 1) : 9;
+    work();
+    return result;
+}
+
+static int spawned(void) {
+    char *arguments[] = {"sh", "-c", "env | grep -c -e LD_PRELOAD -e OTELPROF; exit 8", NULL};
+    pid_t pid;
+    return posix_spawn(&pid, "/bin/sh", NULL, NULL, arguments, environ) ? 97 : wait_for(pid);
+}
+
+static int vforked(void) {
+    pid_t pid = vfork();
+    if (pid == 0)
+        execl("/bin/sh", "sh", "-c", "exit 10", (char *)NULL);
+    return pid > 0 ? wait_for(pid) : 96;
+}
+
+/* The process ends inside daemon(); the child says who it is by a file. */
+static int detached(const char *path) {
+    if (daemon(1, 1) != 0)
+        return 95;
+    work();
+    FILE *file = fopen(path, "w");
+    if (!file)
+        return 94;
+    fprintf(file, "%d\n", (int)getpid());
+    fclose(file);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    const char *how = argc > 1 ? argv[1] : "return";
+    work();
+    if (strcmp(how, "exit") == 0)
+        exit(4);
+    if (strcmp(how, "quick_exit") == 0)
+        quick_exit(5);
+    if (strcmp(how, "_exit") == 0)
+        _exit(6);
+    if (strcmp(how, "abort") == 0)
+        abort();
+    if (strcmp(how, "fork") == 0)
+        return forked(2);
+    if (strcmp(how, "spawn") == 0)
+        return spawned();
+    if (strcmp(how, "vfork") == 0)
+        return vforked();
+    if (strcmp(how, "daemon") == 0 && argc > 2)
+        return detached(argv[2]);
+    return 3;
+}
