@@ -156,20 +156,26 @@ test_usage() {
     [[ $status = 2 ]] || fail "an unknown command: $status"
 }
 
-# As a user without capabilities: the program runs, and one line says why there is no profile.
+# As a user without capabilities: the program runs, and one line says why there is no profile. From an installed copy,
+# in a place that any user can reach.
 test_plain_user() {
-    local as=(setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all "$tool" run -o "$PWD/nobody")
-    mkdir nobody && chown 65534:65534 nobody && chmod 711 .
-    take "${as[@]}" -- ./target exit
+    local prefix as ambient user=(--reuid 65534 --regid 65534 --clear-groups)
+    prefix=$(mktemp -d) || return 1
+    # shellcheck disable=SC2064
+    trap "rm -rf '$prefix'" EXIT
+    cmake --install "$OTP_BUILD" --prefix "$prefix" >install.txt || fail "installation: $(tail -n 3 install.txt)"
+    cp target "$prefix/" && mkdir "$prefix/out" && chown 65534:65534 "$prefix/out" && chmod 755 "$prefix"
+    as=(setpriv "${user[@]}" --inh-caps=-all "$prefix/bin/otelprof" run -o "$prefix/out")
+    take "${as[@]}" -- "$prefix/target" exit
     [[ $status = 4 && $(wc -l <err.txt) = 1 && $err = "otelprof: not profiling: "* ]] || fail "a plain user: $status $err"
-    take "${as[@]}" -q -- ./target exit
+    take "${as[@]}" -q -- "$prefix/target" exit
     [[ $status = 4 && -z $err ]] || fail "a plain user, quiet: $status $err"
-    take env OTEL_SDK_DISABLED=true "${as[@]}" -- ./target exit
+    take env OTEL_SDK_DISABLED=true "${as[@]}" -- "$prefix/target" exit
     [[ $status = 4 && -z $err ]] || fail "switched off: $status $err"
-    local ambient=(setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps +bpf,+perfmon --ambient-caps +bpf,+perfmon)
-    take "${ambient[@]}" "$tool" run -o "$PWD/nobody" -r 997 -- ./target fork
+    ambient=(setpriv "${user[@]}" --inh-caps +bpf,+perfmon --ambient-caps +bpf,+perfmon)
+    take "${ambient[@]}" "$prefix/bin/otelprof" run -o "$prefix/out" -r 997 -- "$prefix/target" fork
     [[ $status = 9 && -z $err ]] || fail "ambient capabilities: $status $err"
-    [[ $(count nobody) = 3 ]] || fail "ambient capabilities: profiles of $(count nobody) processes, not 3"
+    [[ $(count "$prefix/out") = 3 ]] || fail "ambient capabilities: profiles of $(count "$prefix/out") processes, not 3"
 }
 
 build_targets
