@@ -67,8 +67,8 @@ check_shared_object "$preload"
 for name in $(shared_symbols "$library"); do
     grep -q "${name%%@*}" "$OTP_SOURCE/src/otelprof.map" || fail "$name is not in otelprof.map"
 done
-for name in $(sed -n 's/^ *\([a-z_0-9]*\);$/\1/p' "$OTP_SOURCE/src/otelprof.map"); do
+while read -r name; do
     shared_symbols "$library" | grep -q "^$name@" || fail "$name is in otelprof.map and not defined"
-done
+done < <(sed -n 's/^ *\([a-z_0-9]*\);$/\1/p' "$OTP_SOURCE/src/otelprof.map")
 echo "$(shared_symbols "$library" | wc -l) exported symbols, $failures failures"
 exit $((failures > 0))
