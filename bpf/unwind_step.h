@@ -28,6 +28,14 @@
 #define OTP_SIGNAL_LR (OTP_SIGNAL_REGS + 30 * 8)
 #define OTP_SIGNAL_SP (OTP_SIGNAL_REGS + 31 * 8)
 #define OTP_SIGNAL_PC (OTP_SIGNAL_REGS + 32 * 8)
+/*
+ * Code that signs return addresses (pointer authentication) leaves the signature above the address. User addresses
+ * have 48 bits unless a program asks mmap() for more (Documentation/arch/arm64/memory.rst).
+ */
+#define OTP_CODE_ADDRESS(word) ((word)&0xffffffffffffull)
+#endif
+#ifndef OTP_CODE_ADDRESS
+#define OTP_CODE_ADDRESS(word) (word)
 #endif
 
 /* The address whose rule describes the frame. A return address may be the first byte of the next function. */
@@ -136,7 +144,7 @@ OTP_INLINE int otp_unwind_step(struct otp_stack *stack, struct otp_frame *frame,
     default:
         break;
     }
-    frame->pc = ra;
+    frame->pc = OTP_CODE_ADDRESS(ra);
     frame->sp = cfa;
     frame->fp = fp;
     frame->exact = 0;

@@ -16,6 +16,7 @@
 #define NOTES_MAX 65536u
 #define SECTIONS_MAX 4096u
 #define NAMES_MAX (1u << 20)
+#define SECTION_PIECE (256u << 10)
 
 #if defined(__aarch64__)
 #define MACHINE EM_AARCH64
@@ -110,11 +111,20 @@ static bool same_build_id(const struct otp_module *module, int fd) {
            !memcmp(id, module->build_id, module->build_id_size);
 }
 
+/* A host that starts with 0, 1 or 2 closed must not write its output into a file of ours. */
+static int above_standard(int fd) {
+    if (fd < 0 || fd > 2)
+        return fd;
+    int higher = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    close(fd);
+    return higher;
+}
+
 static int open_path(const struct otp_module *module, const char *path, struct stat *status) {
-    int fd = otp_sys.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+    int fd = above_standard(otp_sys.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0));
     if (fd < 0)
         return -1;
-    if (fd > 2 && !otp_sys.fstat(fd, status) && S_ISREG(status->st_mode) &&
+    if (!otp_sys.fstat(fd, status) && S_ISREG(status->st_mode) &&
         ((status->st_dev == module->device && status->st_ino == module->inode) || same_build_id(module, fd)))
         return fd;
     close(fd);
@@ -162,20 +172,43 @@ static uint64_t section_address(const struct otp_module *module, const struct ot
     return 0;
 }
 
+/*
+ * Reads the section in pieces up to its terminator, or to the end of what is mapped from the file: behind it may lie
+ * all of the object's code, which must not be touched.
+ */
+static int read_pieces(uint64_t from, uint64_t limit, struct otp_eh_bytes *out) {
+    size_t capacity = 0;
+    for (uint64_t wanted = SECTION_PIECE, needs = 1; needs && out->size < limit;) {
+        size_t next = (size_t)(wanted < limit ? wanted : limit);
+        if (next > capacity) {
+            void *larger = otp_sys.realloc(out->bytes, next);
+            if (!larger)
+                return OTELPROF_E_MEMORY;
+            out->bytes = larger;
+            capacity = next;
+        }
+        size_t got = otp_memory_read(from + out->size, (char *)out->bytes + out->size, next - out->size);
+        bool whole = got == next - out->size;
+        out->size += got;
+        size_t extent = otp_eh_section_extent(out->bytes, out->size, &needs);
+        if (!needs || !whole) {
+            out->size = extent;
+            break;
+        }
+        wanted = out->size + (needs > out->size ? needs : out->size); /* doubling, or what the record says */
+    }
+    return out->size ? 0 : OTELPROF_E_SYSTEM;
+}
+
 static int from_memory(const struct otp_module *module, const struct otp_elf_head *head, struct otp_eh_bytes *out) {
     uint64_t address = section_address(module, head);
     const Elf64_Phdr *load = address ? load_of(head, address) : NULL;
     if (!load)
         return OTELPROF_E_STATE;
     uint64_t room = load->p_vaddr + load->p_filesz - address;
-    size_t size = room > OTP_EH_SECTION_MAX ? OTP_EH_SECTION_MAX : (size_t)room;
-    out->bytes = otp_sys.malloc(size ? size : 1);
-    if (!out->bytes)
-        return OTELPROF_E_MEMORY;
-    out->size = otp_memory_read(module->bias + address, out->bytes, size);
     out->address = address;
     out->relocated = true;
-    return out->size ? 0 : OTELPROF_E_SYSTEM;
+    return read_pieces(module->bias + address, room > OTP_EH_SECTION_MAX ? OTP_EH_SECTION_MAX : room, out);
 }
 
 static int read_section(int fd, const Elf64_Shdr *section, struct otp_eh_bytes *out) {

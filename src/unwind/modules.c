@@ -16,7 +16,8 @@
 
 #define MAPS_MAX ((size_t)64 << 20) /* of the maps file */
 #define LINE_MAX_BYTES 8192u
-#define HASH_SPAN 4096u /* bytes at head and tail of a file that its htlhash covers */
+#define TEXT_KEPT ((size_t)256 << 10) /* a larger buffer is given back after the scan */
+#define HASH_SPAN 4096u               /* bytes at head and tail of a file that its htlhash covers */
 
 struct list {
     struct otp_module **items;
@@ -295,6 +296,11 @@ int otp_modules_scan(struct otp_modules *modules, uint32_t generation, bool *cha
     modules->stats.scans++;
     int64_t size = read_maps(modules);
     int result = size < 0 ? (int)size : take_lines(&scan, modules->text, (size_t)size);
+    if (modules->text_capacity > TEXT_KEPT) {
+        free(modules->text);
+        modules->text = NULL;
+        modules->text_capacity = 0;
+    }
     if (!result)
         result = retire(&scan, generation);
     if (result) {

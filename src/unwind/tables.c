@@ -48,7 +48,7 @@ struct otp_tables {
     struct set **sets;
     size_t set_count, set_capacity;
     struct link *links; /* in the order of the modules */
-    size_t link_count, link_capacity;
+    size_t link_count;
     size_t rows_used, pages_used;
     uint32_t rules_copied;
     uint32_t generation;
@@ -255,6 +255,15 @@ static void copy_rules(struct otp_tables *tables) {
     tables->rules_copied = count;
 }
 
+/* Links to sets that are about to go. */
+static void drop_links(struct otp_tables *tables) {
+    size_t kept = 0;
+    for (size_t i = 0; i < tables->link_count; i++)
+        if (tables->links[i].set->used)
+            tables->links[kept++] = tables->links[i];
+    tables->link_count = kept;
+}
+
 int otp_tables_bind(struct otp_tables *tables, const struct otp_tables_memory *memory) {
     const struct otp_tables_memory old = tables->memory;
     int result = 0;
@@ -273,10 +282,11 @@ int otp_tables_bind(struct otp_tables *tables, const struct otp_tables_memory *m
         bool done = was_copied ? append(tables, set, halves(old.rows) + row, halves(old.pages) + page, row)
                                : copy_made(tables, set);
         if (!done) {
-            set->kind = was_copied ? SET_UNCOVERED : set->kind;
+            set->used = !was_copied; /* rows that stay behind are lost: the next build makes them anew */
             result = OTELPROF_E_LIMIT;
         }
     }
+    drop_links(tables);
     drop_unused(tables);
     copy_rules(tables);
     return result ? otp_error(result, "unwind tables do not fit the memory bound") : 0;
@@ -301,20 +311,36 @@ static struct otp_segment segment_of(struct otp_tables *tables, const struct otp
     return segment;
 }
 
+/* Readers may be at work in this directory since two publications ago: see find_segment() of walk.c. */
+static void store_segment(struct otp_segment *to, const struct otp_segment *segment) {
+    atomic_store_explicit((_Atomic uint64_t *)&to->start, segment->start, memory_order_release);
+    atomic_store_explicit((_Atomic uint64_t *)&to->end, segment->end, memory_order_release);
+    atomic_store_explicit((_Atomic uint32_t *)&to->first_page, segment->first_page, memory_order_release);
+    atomic_store_explicit((_Atomic uint32_t *)&to->flags, segment->flags, memory_order_release);
+    atomic_store_explicit((_Atomic uint32_t *)&to->module, segment->module, memory_order_release);
+}
+
 int otp_tables_publish(struct otp_tables *tables, const struct otp_modules *modules) {
     if (!tables->bound)
         return otp_error(OTELPROF_E_STATE, "no memory is bound to the unwind tables");
     struct otp_control *control = tables->memory.control;
     uint32_t other = (control->directory & 1) ^ 1;
-    size_t count = otp_modules_count(modules);
-    bool limit = count > OTP_SEGMENTS_MAX;
+    size_t modules_count = otp_modules_count(modules), count = 0;
+    size_t too_many = modules_count > OTP_SEGMENTS_MAX ? modules_count - OTP_SEGMENTS_MAX : 0, left_out = 0;
+    bool limit = too_many > 0;
     tables->stats.modules_frameptr = 0;
-    tables->stats.modules_uncovered = limit ? count - OTP_SEGMENTS_MAX : 0;
-    count = limit ? OTP_SEGMENTS_MAX : count;
-    for (size_t i = 0; i < count; i++)
-        tables->memory.segments[other][i] = segment_of(tables, otp_modules_at(modules, i), &limit);
+    tables->stats.modules_uncovered = too_many;
+    for (size_t i = 0; i < modules_count && count < OTP_SEGMENTS_MAX; i++) {
+        const struct otp_module *module = otp_modules_at(modules, i);
+        if (left_out < too_many && module->anonymous) { /* files first: what has no file has no names either */
+            left_out++;
+            continue;
+        }
+        struct otp_segment segment = segment_of(tables, module, &limit);
+        store_segment(&tables->memory.segments[other][count++], &segment);
+    }
     copy_rules(tables);
-    control->segment_count[other] = (uint32_t)count;
+    atomic_store_explicit((_Atomic uint32_t *)&control->segment_count[other], (uint32_t)count, memory_order_release);
     tables->generation++;
     tables->stats.publications++;
     tables->stats.segments = count;

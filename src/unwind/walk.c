@@ -22,19 +22,39 @@ static uint32_t half(const uint64_t *values, uint32_t index) {
     return (uint32_t)(values[index >> 1] >> ((index & 1) * 32));
 }
 
-static const struct otp_segment *find_segment(const struct otp_tables_memory *memory, uint32_t directory, uint64_t pc) {
+/*
+ * A directory may be filled anew while it is read. Acquiring loads meet the writer's releasing stores: who has seen
+ * a word of the next filling also sees that the directory in force has changed, and starts over.
+ */
+static uint64_t load64(const uint64_t *word) {
+    return atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)word, memory_order_acquire);
+}
+
+static uint32_t load32(const uint32_t *word) {
+    return atomic_load_explicit((_Atomic uint32_t *)(uintptr_t)word, memory_order_acquire);
+}
+
+static bool find_segment(const struct otp_tables_memory *memory, uint32_t directory, uint64_t pc,
+                         struct otp_segment *found) {
     const struct otp_segment *segments = memory->segments[directory & 1];
-    uint32_t low = 0, high = memory->control->segment_count[directory & 1];
+    uint32_t low = 0, high = load32(&memory->control->segment_count[directory & 1]);
     if (high > OTP_SEGMENTS_MAX)
         high = OTP_SEGMENTS_MAX;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
-        if (segments[middle].start <= pc)
+        if (load64(&segments[middle].start) <= pc)
             low = middle + 1;
         else
             high = middle;
     }
-    return low && pc < segments[low - 1].end ? &segments[low - 1] : NULL;
+    if (!low)
+        return false;
+    const struct otp_segment *segment = &segments[low - 1];
+    found->start = load64(&segment->start);
+    found->end = load64(&segment->end);
+    found->first_page = load32(&segment->first_page);
+    found->flags = load32(&segment->flags);
+    return pc >= found->start && pc < found->end;
 }
 
 /* The directory may be exchanged meanwhile: every index is checked, and the caller looks at the generation after. */
@@ -57,14 +77,14 @@ static uint32_t find_row(const struct otp_tables_memory *memory, const struct ot
 
 enum otp_stop otp_tables_lookup(const struct otp_tables_memory *memory, uint32_t directory, uint64_t pc,
                                 struct otp_rule *rule, uint32_t *flags) {
-    const struct otp_segment *segment = directory ? find_segment(memory, directory, pc) : NULL;
-    if (!segment)
+    struct otp_segment segment;
+    if (!directory || !find_segment(memory, directory, pc, &segment))
         return directory ? OTP_STOP_UNKNOWN_MODULE : OTP_STOP_NO_TABLES;
     if (flags)
-        *flags = segment->flags;
-    if (segment->flags & OTP_SEGMENT_UNCOVERED)
+        *flags = segment.flags;
+    if (segment.flags & OTP_SEGMENT_UNCOVERED)
         return OTP_STOP_NO_TABLES;
-    uint32_t index = segment->flags & OTP_SEGMENT_FRAMEPTR ? OTP_RULE_INDEX_FRAMEPTR : find_row(memory, segment, pc);
+    uint32_t index = segment.flags & OTP_SEGMENT_FRAMEPTR ? OTP_RULE_INDEX_FRAMEPTR : find_row(memory, &segment, pc);
     if (index >= OTP_RULES_MAX)
         index = OTP_RULE_INDEX_NONE;
     *rule = ((const struct otp_rule *)(const void *)memory->rules)[index];
@@ -111,7 +131,6 @@ struct otp_walk_result otp_walk(const struct otp_tables_memory *memory, const st
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         result.directory = directory_of(memory);
         walk_once(memory, &result, *frame, leaf, &stack, frames, max);
-        atomic_thread_fence(memory_order_acquire);
         if (directory_of(memory) == result.directory)
             return result;
     }
