@@ -13,11 +13,13 @@
 
 #include <otelprof/otelprof.h>
 
-#include "core/follow.h"
 #include "preload/environment.h"
 
-/* Exported for this object alone. Another release of the library beside it must not keep the program from starting. */
-#pragma weak otelprof_private_child_start
+/*
+ * Exported by the library for this object alone, see core/follow.h. Weak: another release of the library beside this
+ * object must not keep the program from starting.
+ */
+OTELPROF_API __attribute__((weak)) int otelprof_private_child_start(unsigned delay_ms);
 
 static _Atomic pid_t owner; /* the process that was started; 0: none */
 

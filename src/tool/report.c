@@ -90,7 +90,7 @@ static void print_heading(const struct report *report, size_t left) {
 static bool print_rows(const struct report *report, uint32_t group, uint64_t whole_ns, size_t most, size_t left) {
     size_t count;
     struct tally_row *rows = tally_rows(report->tally, group, report->order, &count);
-    for (size_t i = 0; i < count && i < most; i++)
+    for (size_t i = 0; rows && i < count && i < most; i++)
         print_row(report, &rows[i], whole_ns, left);
     if (count > most) {
         indent(left);
@@ -141,7 +141,7 @@ static bool print_groups(const struct report *report) {
     printf("%10s %7s  %9s   ", "CPU", "", "SAMPLES");
     text_cut(report->by, 0);
     putchar('\n');
-    for (size_t i = 0; i < count && i < report->rows; i++) {
+    for (size_t i = 0; groups && i < count && i < report->rows; i++) {
         printf("%10s %7s  %9" PRIu64 "   ", text_duration(cpu, groups[i].sum.ns),
                text_share(share, groups[i].sum.ns, summary->taken.ns), groups[i].sum.samples);
         text_cut(groups[i].value ? groups[i].value : "(none)", report->width > 60 ? report->width - 33 : 27);
@@ -149,7 +149,7 @@ static bool print_groups(const struct report *report) {
     }
     if (count > report->rows)
         printf("%10s (and %zu more)\n", "", count - report->rows);
-    for (size_t i = 0; i < count && i < report->rows && report->functions; i++) {
+    for (size_t i = 0; groups && i < count && i < report->rows && report->functions; i++) {
         putchar('\n');
         text_cut(report->by, 0);
         fputs(groups[i].value ? " = " : " ", stdout);
@@ -196,7 +196,7 @@ static bool print_trace(const struct report *report) {
         printf("\nfrom %s UTC, %s from the first sample to the last", text_time(time, summary->first_ns, 6),
                text_duration(length, summary->last_ns - summary->first_ns));
     printf("\n\n%-16s  %10s  %8s  %11s  %11s   ATTRIBUTES\n", "SPAN", "CPU", "SAMPLES", "FIRST", "LAST");
-    for (size_t i = 0; i < count && i < report->rows; i++)
+    for (size_t i = 0; spans && i < count && i < report->rows; i++)
         print_span(report, &spans[i]);
     if (count > report->rows)
         printf("(and %zu more)\n", count - report->rows);
@@ -209,7 +209,7 @@ static bool print_trace(const struct report *report) {
 static bool print_ends(const struct report *report, const struct tally_group *group) {
     size_t count;
     struct tally_row *rows = tally_rows(report->tally, group->number, TALLY_BY_OUTERMOST, &count);
-    for (size_t i = 0; i < count && i < ENDS_SHOWN && rows[i].outermost.samples; i++) {
+    for (size_t i = 0; rows && i < count && i < ENDS_SHOWN && rows[i].outermost.samples; i++) {
         printf("%9" PRIu64 "  ends in ", rows[i].outermost.samples);
         text_cut(rows[i].function->name, 0);
         fputs("  ", stdout);
@@ -227,7 +227,7 @@ static bool print_incomplete(const struct report *report) {
     struct tally_group *groups = tally_groups(report->tally, &count);
     bool done = groups || summary->taken.samples == 0;
     printf("%9s %8s  %s\n", "SAMPLES", "SHARE", "WHY THE STACK ENDED");
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; groups && i < count; i++) {
         snprintf(share, sizeof(share), "%.3f %%",
                  summary->taken.samples ? 100.0 * (double)groups[i].sum.samples / (double)summary->taken.samples : 0.0);
         printf("%9" PRIu64 " %8s  ", groups[i].sum.samples, share);

@@ -15,7 +15,7 @@ static bool print_rows(const struct report *report, uint32_t group) {
     size_t count;
     struct tally_row *rows = tally_rows(report->tally, group, report->order, &count);
     fputs("\"functions\":[", stdout);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; rows && i < count; i++) {
         const struct tally_function *function = rows[i].function;
         fputs(i ? ",\n{\"function\":" : "\n{\"function\":", stdout);
         text_json(function->name);
@@ -43,7 +43,7 @@ static bool print_groups(const struct report *report) {
     fputs(",\n\"by\":", stdout);
     text_json(report->by);
     fputs(",\n\"groups\":[", stdout);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; groups && i < count; i++) {
         fputs(i ? ",\n{\"value\":" : "\n{\"value\":", stdout);
         if (groups[i].value)
             text_json(groups[i].value);
@@ -65,7 +65,7 @@ static bool print_spans(const struct report *report) {
     size_t count;
     struct tally_span *spans = tally_spans(report->tally, &count);
     printf(",\n\"trace\":\"%s\",\n\"spans\":[", text_hex(id, report->trace, 16));
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; spans && i < count; i++) {
         printf("%s\n{\"span\":\"%s\",", i ? "," : "", text_hex(id, spans[i].id, sizeof(spans[i].id)));
         print_sum("cpu", &spans[i].sum);
         printf(",\"first_unix_ns\":%" PRIu64 ",\"last_unix_ns\":%" PRIu64 ",\"attributes\":", spans[i].first_ns,

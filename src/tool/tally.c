@@ -458,21 +458,28 @@ static int by_span(const void *a, const void *b) {
     return order ? order : memcmp(first->id, second->id, sizeof(first->id));
 }
 
-/* Joins what the span's samples said about it: first what the program said, then the threads. */
-static const char *span_attributes(const struct tally *tally, uint32_t number) {
-    char text[ATTRIBUTES_SHOWN] = "";
-    size_t used = 0;
+/* Joins the marks of a span that are about threads, or those that are not, behind what `text` holds. */
+static size_t join_marks(const struct tally *tally, uint32_t number, bool threads, char text[ATTRIBUTES_SHOWN],
+                         size_t used) {
     uint32_t count = otp_intern_count(tally->mark_set);
-    for (uint32_t i = 0; i < 2 * count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         uint32_t owner;
-        const char *key = otp_intern_key(tally->mark_set, i % count, NULL);
+        const char *key = otp_intern_key(tally->mark_set, i, NULL);
         memcpy(&owner, key, sizeof(owner));
         const char *mark = key + sizeof(owner);
         bool of_thread = strncmp(mark, "thread.", 7) == 0;
-        if (owner != number || of_thread != (i >= count) || strlen(mark) + 2 >= sizeof(text) - used)
+        if (owner != number || of_thread != threads || strlen(mark) + 2 >= ATTRIBUTES_SHOWN - used)
             continue;
-        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", used ? ", " : "", mark);
+        used += (size_t)snprintf(text + used, ATTRIBUTES_SHOWN - used, "%s%s", used ? ", " : "", mark);
     }
+    return used;
+}
+
+/* What the span's samples said about it: first what the program said, then the threads. */
+static const char *span_attributes(const struct tally *tally, uint32_t number) {
+    char text[ATTRIBUTES_SHOWN] = "";
+    size_t used = join_marks(tally, number, false, text, 0);
+    used = join_marks(tally, number, true, text, used);
     const char *copy = otp_arena_copy(tally->arena, text, used);
     return copy ? copy : "";
 }

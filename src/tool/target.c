@@ -153,8 +153,14 @@ static enum tool_exit replace_first(struct tool_target *target, const char *firs
     char *words[TOOL_TARGET_WORDS];
     int count = 0;
     for (int i = 0; i < 3; i++) {
-        if (new[i] && (words[count++] = strdup(new[i])) == NULL)
+        char *copied = new[i] ? strdup(new[i]) : NULL;
+        if (new[i] && !copied) {
+            while (count > 0)
+                free(words[--count]);
             return refuse(target, TOOL_FAILED, "out of memory");
+        }
+        if (copied)
+            words[count++] = copied;
     }
     for (int i = 1; i < target->word_count && count < TOOL_TARGET_WORDS; i++)
         words[count++] = target->words[i];

@@ -69,7 +69,8 @@ fi
 expect 0 root 'ok +otelprof itself +started in [0-9]+ ms; [1-9][0-9]* samples' 'works here' -- "$tool" doctor
 expect 0 ambient 'ok +CAP_BPF +effective, permitted, ambient' 'works here' \
     -- "${nobody[@]}" --inh-caps=-all,+bpf,+perfmon --ambient-caps=-all,+bpf,+perfmon "$tool" doctor
-cp "$tool" "$prefix/capable" && setcap cap_bpf,cap_perfmon+ep "$prefix/capable" || fail "setcap"
+cp "$tool" "$prefix/capable"
+setcap cap_bpf,cap_perfmon+ep "$prefix/capable" || fail "setcap"
 expect 0 file-capabilities 'note +AT_SECURE +yes' 'works here' -- "${nobody[@]}" --inh-caps=-all "$prefix/capable" doctor
 expect 0 settings 'OTELPROF_RATE=1' 'OTEL_EXPORTER_OTLP_HEADERS=\(set, 20 bytes, not shown\)' \
     'ENDPOINT=https://\(not shown\)@collector:4317/' 'note +OTEL_SDK_DISABLED' 'works here' \

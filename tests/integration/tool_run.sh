@@ -172,7 +172,7 @@ test_plain_user() {
     [[ $status = 4 && -z $err ]] || fail "a plain user, quiet: $status $err"
     take env OTEL_SDK_DISABLED=true "${as[@]}" -- "$prefix/target" exit
     [[ $status = 4 && -z $err ]] || fail "switched off: $status $err"
-    ambient=(setpriv "${user[@]}" --inh-caps +bpf,+perfmon --ambient-caps +bpf,+perfmon)
+    ambient=(setpriv "${user[@]}" --inh-caps "+bpf,+perfmon" --ambient-caps "+bpf,+perfmon")
     take "${ambient[@]}" "$prefix/bin/otelprof" run -o "$prefix/out" -r 997 -- "$prefix/target" fork
     [[ $status = 9 && -z $err ]] || fail "ambient capabilities: $status $err"
     [[ $(count "$prefix/out") = 3 ]] || fail "ambient capabilities: profiles of $(count "$prefix/out") processes, not 3"

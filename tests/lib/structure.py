@@ -18,7 +18,7 @@ ROOMS = {
     "encode": ("profile", "symbols", "base"),
     "export": ("encode", "profile", "base"),
     "core": ("base", "context", "unwind", "symbols", "capture", "profile", "encode", "export"),
-    "tool": ("encode", "base", "preload"),
+    "tool": ("profile", "encode", "base", "preload"),
     "preload": (),
 }
 # The C library's freestanding headers, our own, and the C++ library's, which have no suffix.
