@@ -6,8 +6,8 @@
 #include <stddef.h>
 
 /*
- * Copies `from` to `to`, at most `size` - 1 bytes and a terminator: valid UTF-8 only, cut between characters, '?' for
- * each byte that is invalid and for control characters. Returns the length.
+ * Copies `from` to `to`, at most `size` - 1 bytes and a terminator: valid UTF-8 only, cut between characters, U+FFFD
+ * for each byte that is none, '?' for control characters. Returns the length.
  */
 size_t otp_clean_name(const char *from, char *to, size_t size);
 

@@ -15,6 +15,14 @@
 #define CHECKSUM_FILE_MAX ((uint64_t)256 << 20)
 #define PIECE ((size_t)64 << 10)
 
+static char *copy_path(const char *path) {
+    size_t size = strlen(path) + 1;
+    char *copy = otp_sys.malloc(size);
+    if (copy)
+        memcpy(copy, path, size);
+    return copy;
+}
+
 static bool has_build_id(const struct otp_elf_file *elf, const uint8_t *id, size_t size) {
     return elf->build_id_size == size && size && !memcmp(elf->build_id, id, size);
 }
@@ -54,7 +62,7 @@ static bool try_main(struct otp_located *located, const struct otp_symbol_module
     if (result != OTP_ELF_OK)
         return false;
     if (is_main(&located->main, module)) {
-        located->main_path = strdup(path);
+        located->main_path = copy_path(path);
         if (located->main_path)
             return true;
     } else {
@@ -119,7 +127,7 @@ static bool try_debug(struct otp_located *located, const char *path, const struc
                   located->main.id.device == located->debug.id.device;
     counts->wrong += !right;
     if (right && !itself && otp_elf_unchanged(&located->debug)) {
-        located->debug_path = strdup(path);
+        located->debug_path = copy_path(path);
         if (located->debug_path)
             return true;
     }

@@ -145,7 +145,7 @@ size_t otp_named_modules_size(const struct otp_named_modules *modules) {
            modules->count * sizeof(struct otp_module_entry) + index_bytes(modules) + dwarf_bytes(modules);
 }
 
-uint32_t otp_module_id(const struct otp_module_entry *entry) { return entry->id; }
+uint32_t otp_module_entry_id(const struct otp_module_entry *entry) { return entry->id; }
 
 static bool is_entry_of(const struct otp_module_entry *entry, const struct otp_symbol_module *module) {
     if (module->build_id_size || entry->build_id_size)

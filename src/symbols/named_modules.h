@@ -52,7 +52,7 @@ struct otp_module_entry *otp_named_modules_entry(struct otp_named_modules *modul
                                                  const struct otp_symbol_module *module);
 
 /* Never given to another module: for use as a key. */
-uint32_t otp_module_id(const struct otp_module_entry *entry);
+uint32_t otp_module_entry_id(const struct otp_module_entry *entry);
 
 /* What the files say about one address. */
 struct otp_answer {

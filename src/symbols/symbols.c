@@ -181,7 +181,7 @@ static bool make_key(struct otp_symbols *symbols, const struct otp_symbol_module
         *key = KEY_PERF_MAP + (otp_perf_map_generation(symbols->perf_map) & 0x7ffffff);
     } else {
         *entry = otp_named_modules_entry(symbols->modules, module);
-        *key = *entry ? otp_module_id(*entry) : 0;
+        *key = *entry ? otp_module_entry_id(*entry) : 0;
         *offset = address - module->start + module->file_offset;
         return *entry != NULL;
     }
