@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <check.h>
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/thread.h"
+#include "encode/otlp_reader.h"
+#include "export/worker.h"
+#include "profile_fixture.h"
+
+#define MS 1000000ull
+
+static uint64_t in_ms(uint64_t ms) { return otp_clock_ns(CLOCK_MONOTONIC) + ms * MS; }
+
+/* An exporter that does as it is told, and reads what it gets. */
+struct fake {
+    struct otp_exporter base;
+    pthread_mutex_t lock;
+    sem_t entered; /* posted at each send */
+    sem_t go;      /* awaited at each send, if `stuck` */
+    bool stuck;
+    enum otp_delivery answers[8]; /* in turn; then the last one */
+    unsigned answer_count;
+    uint64_t sends, events, closed, last_deadline_ns;
+    int64_t fired; /* sum of the counter over what was delivered */
+};
+
+static void read_request(struct fake *fake, const void *bytes, size_t size) {
+    struct otp_otlp_reader *reader;
+    struct otp_otlp_profile profile;
+    struct otp_otlp_sample sample;
+    struct otp_otlp_value value;
+    ck_assert_int_eq(otp_otlp_read(bytes, size, &reader), 0);
+    for (size_t p = 0; otp_otlp_profile(reader, p, &profile); p++) {
+        for (size_t s = 0; otp_otlp_sample(reader, p, s, &sample); s++)
+            fake->events += sample.events;
+        for (size_t i = 0; otp_otlp_profile_attribute(reader, p, i, &value); i++)
+            fake->fired += strcmp(value.key, "otelprof.samples.fired") ? 0 : value.number;
+    }
+    otp_otlp_reader_free(reader);
+}
+
+static enum otp_delivery fake_send(struct otp_exporter *exporter, const void *bytes, size_t size,
+                                   uint64_t deadline_ns) {
+    struct fake *fake = (struct fake *)(void *)exporter;
+    pthread_mutex_lock(&fake->lock);
+    bool stuck = fake->stuck;
+    unsigned turn = fake->sends < fake->answer_count ? (unsigned)fake->sends : fake->answer_count - 1;
+    enum otp_delivery answer = fake->answers[turn];
+    fake->sends++;
+    fake->last_deadline_ns = deadline_ns;
+    if (answer == OTP_DELIVERED)
+        read_request(fake, bytes, size);
+    pthread_mutex_unlock(&fake->lock);
+    sem_post(&fake->entered);
+    while (stuck && sem_wait(&fake->go) && errno == EINTR)
+        ;
+    return answer;
+}
+
+static void fake_close(struct otp_exporter *exporter) { ((struct fake *)(void *)exporter)->closed++; }
+
+static const struct otp_exporter_ops fake_ops = {"fake", fake_send, fake_close};
+static struct fake fake;
+static struct otp_worker *worker; /* static: one that is left behind is no leak */
+
+static void start(size_t queue_bytes) {
+    memset(&fake, 0, sizeof(fake));
+    fake.base.ops = &fake_ops;
+    fake.answer_count = 1;
+    pthread_mutex_init(&fake.lock, NULL);
+    sem_init(&fake.entered, 0, 0);
+    sem_init(&fake.go, 0, 0);
+    const struct otp_worker_config config = {.exporter = &fake.base, .queue_bytes = queue_bytes};
+    ck_assert_int_eq(otp_worker_start(&config, &worker), 0);
+}
+
+static void await(sem_t *semaphore) {
+    while (sem_wait(semaphore) && errno == EINTR)
+        ;
+}
+
+static struct otp_window *window_of(uint64_t samples) {
+    struct otp_window *window = fixture_window(OTELPROF_DETAIL_FULL, 0);
+    struct otp_frame_ref frames[] = {{.address = 0x1010, .mapping = fixture_mapping(window, 1, "/bin/one")}};
+    struct otp_sample sample = fixture_sample(frames, 1);
+    for (uint64_t i = 0; i < samples; i++)
+        otp_window_add(window, &sample);
+    otp_window_close(window, START_NS + 10 * SECOND_NS, &(struct otelprof_stats){.samples_fired = samples});
+    return window;
+}
+
+static struct otelprof_stats stats_of(void) {
+    struct otelprof_stats stats = {.size = sizeof(stats)};
+    otp_worker_stats(worker, &stats);
+    return stats;
+}
+
+START_TEST(windows_go_out_in_order) {
+    start(0);
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), 0); /* nothing there */
+    for (uint64_t i = 1; i <= 10; i++)
+        otp_worker_put(worker, window_of(i));
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), 0);
+    struct otelprof_stats stats = stats_of();
+    ck_assert_uint_eq(stats.samples_exported, 55);
+    ck_assert_uint_eq(stats.windows_exported, 10);
+    ck_assert_uint_gt(stats.bytes_exported, 1000);
+    ck_assert_uint_gt(stats.own_cpu_ns, 0);
+    ck_assert_uint_eq(stats.symbols_missing, 10);
+    ck_assert_uint_eq(fake.events, 55);
+    ck_assert_int_eq(fake.fired, 55);
+    struct otelprof_stats last = {.size = sizeof(last)};
+    ck_assert_int_eq(otp_worker_stop(worker, in_ms(5000), &last), 0);
+    ck_assert_uint_eq(last.samples_exported, 55);
+    ck_assert_uint_ge(last.own_cpu_ns, stats.own_cpu_ns);
+    ck_assert_uint_eq(fake.closed, 1);
+}
+END_TEST
+
+START_TEST(stop_exports_what_waits) {
+    start(0);
+    for (int i = 0; i < 5; i++)
+        otp_worker_put(worker, window_of(100));
+    struct otelprof_stats stats = {.size = sizeof(stats)};
+    ck_assert_int_eq(otp_worker_stop(worker, in_ms(10000), &stats), 0);
+    ck_assert_uint_eq(stats.samples_exported, 500);
+    ck_assert_uint_eq(stats.lost_shutdown, 0);
+}
+END_TEST
+
+START_TEST(full_queue_drops_the_oldest) {
+    struct otp_window *probe = window_of(1);
+    size_t bytes = otp_window_size(probe);
+    otp_window_free(probe);
+    start(3 * bytes);
+    fake.stuck = true;
+    otp_worker_put(worker, window_of(1)); /* this one is in the exporter's hands */
+    await(&fake.entered);
+    for (uint64_t i = 0; i < 5; i++)
+        otp_worker_put(worker, window_of(10 + i)); /* 10 and 11 go */
+    ck_assert_uint_eq(stats_of().lost_window_dropped, 21);
+    ck_assert_uint_eq(stats_of().windows_dropped, 2);
+    pthread_mutex_lock(&fake.lock);
+    fake.stuck = false;
+    pthread_mutex_unlock(&fake.lock);
+    sem_post(&fake.go);
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), 0);
+    ck_assert_uint_eq(stats_of().samples_exported, 1 + 12 + 13 + 14);
+    /* What the dropped windows had to tell went with the next one. */
+    ck_assert_int_eq(fake.fired, 1 + 10 + 11 + 12 + 13 + 14);
+    ck_assert_int_eq(otp_worker_stop(worker, in_ms(5000), NULL), 0);
+}
+END_TEST
+
+START_TEST(window_larger_than_the_queue_is_dropped) {
+    start(100);
+    otp_worker_put(worker, window_of(7));
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), OTELPROF_E_EXPORT);
+    ck_assert_uint_eq(stats_of().lost_window_dropped, 7);
+    otp_worker_stop(worker, in_ms(5000), NULL);
+}
+END_TEST
+
+START_TEST(failure_is_counted_and_told) {
+    start(0);
+    fake.answers[0] = OTP_DELIVERY_FAILED;
+    fake.answers[1] = OTP_DELIVERED;
+    fake.answer_count = 2;
+    otp_worker_put(worker, window_of(5));
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), OTELPROF_E_EXPORT);
+    otp_worker_put(worker, window_of(6));
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), 0);
+    struct otelprof_stats stats = stats_of();
+    ck_assert_uint_eq(stats.lost_export_failed, 5);
+    ck_assert_uint_eq(stats.samples_exported, 6);
+    ck_assert_uint_eq(stats.windows_exported, 1);
+    ck_assert_uint_eq(stats.windows_dropped, 1);
+    ck_assert_int_eq(fake.fired, 11); /* the lost window's counters came with the next */
+    ck_assert_int_eq(otp_worker_stop(worker, in_ms(5000), NULL), 0);
+}
+END_TEST
+
+START_TEST(retries_are_bounded) {
+    start(0);
+    fake.answers[0] = OTP_DELIVERY_RETRY;
+    fake.answers[1] = OTP_DELIVERY_UNKNOWN;
+    fake.answers[2] = OTP_DELIVERED;
+    fake.answers[3] = OTP_DELIVERY_RETRY;
+    fake.answer_count = 4;
+    otp_worker_put(worker, window_of(5));
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), 0);
+    ck_assert_uint_eq(fake.sends, 3);
+    otp_worker_put(worker, window_of(6));
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), OTELPROF_E_EXPORT);
+    ck_assert_uint_eq(fake.sends, 6);
+    ck_assert_uint_eq(stats_of().lost_export_failed, 6);
+    otp_worker_put(worker, window_of(7)); /* a stop does not wait for attempts to come */
+    await(&fake.entered);
+    uint64_t before = otp_clock_ns(CLOCK_MONOTONIC);
+    struct otelprof_stats stats = {.size = sizeof(stats)};
+    ck_assert_int_eq(otp_worker_stop(worker, in_ms(10000), &stats), OTELPROF_E_EXPORT);
+    ck_assert_uint_lt(otp_clock_ns(CLOCK_MONOTONIC) - before, 3000 * MS);
+    ck_assert_uint_eq(stats.lost_export_failed, 13);
+}
+END_TEST
+
+START_TEST(stuck_exporter_keeps_nobody_past_the_deadline) {
+    start(0);
+    fake.stuck = true;
+    otp_worker_put(worker, window_of(5));
+    await(&fake.entered);
+    otp_worker_put(worker, window_of(6));
+    otp_worker_put(worker, window_of(7));
+    uint64_t before = otp_clock_ns(CLOCK_MONOTONIC);
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(100)), OTELPROF_E_TIMEOUT);
+    struct otelprof_stats stats = {.size = sizeof(stats)}, later = {.size = sizeof(later)};
+    ck_assert_int_eq(otp_worker_stop(worker, in_ms(100), &stats), OTELPROF_E_TIMEOUT);
+    ck_assert_uint_lt(otp_clock_ns(CLOCK_MONOTONIC) - before, 2000 * MS);
+    ck_assert_uint_eq(stats.lost_shutdown, 18);
+    ck_assert_uint_eq(stats.samples_exported, 0);
+    ck_assert_uint_eq(stats.windows_dropped, 3);
+    sem_post(&fake.go); /* it comes back from the send, counts nothing any more, and ends */
+    struct timespec pause = {0, 200000000};
+    nanosleep(&pause, NULL);
+    otp_worker_stats(worker, &later);
+    ck_assert_uint_eq(later.lost_shutdown, 18);
+    ck_assert_uint_eq(later.samples_exported, 0);
+    ck_assert_uint_eq(fake.sends, 1);
+    ck_assert_uint_eq(fake.closed, 0);
+}
+END_TEST
+
+START_TEST(deadline_of_a_send_is_bounded) {
+    start(0);
+    otp_worker_put(worker, window_of(5));
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), 0);
+    ck_assert_uint_le(fake.last_deadline_ns, in_ms(10000));
+    ck_assert_uint_ge(fake.last_deadline_ns, in_ms(0));
+    otp_worker_stop(worker, in_ms(5000), NULL);
+}
+END_TEST
+
+START_TEST(empty_windows_pass_their_counters_on) {
+    start(0);
+    struct otp_window *empty = fixture_window(OTELPROF_DETAIL_FULL, 0);
+    otp_window_close(empty, START_NS + SECOND_NS, &(struct otelprof_stats){.samples_fired = 3, .lost_ring_full = 3});
+    otp_worker_put(worker, empty);
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), 0);
+    ck_assert_uint_eq(fake.sends, 0);
+    otp_worker_put(worker, window_of(2));
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), 0);
+    ck_assert_int_eq(fake.fired, 5);
+    ck_assert_uint_eq(stats_of().windows_exported, 2);
+    otp_worker_stop(worker, in_ms(5000), NULL);
+}
+END_TEST
+
+static void *flush_often(void *argument) {
+    atomic_int *failures = argument;
+    for (int i = 0; i < 50; i++) {
+        int result = otp_worker_flush(worker, in_ms(10000));
+        if (result && result != OTELPROF_E_EXPORT)
+            atomic_fetch_add(failures, 1);
+        stats_of();
+    }
+    return NULL;
+}
+
+START_TEST(many_threads_flush_while_windows_come) {
+    pthread_t threads[4];
+    atomic_int failures = 0;
+    uint64_t samples = 0;
+    start((size_t)1 << 20);
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, flush_often, &failures);
+    for (uint64_t i = 0; i < 200; i++) {
+        otp_worker_put(worker, window_of(1 + i % 7));
+        samples += 1 + i % 7;
+    }
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    ck_assert_int_eq(failures, 0);
+    struct otelprof_stats stats = {.size = sizeof(stats)};
+    otp_worker_stop(worker, in_ms(20000), &stats);
+    ck_assert_uint_eq(stats.samples_exported + stats.lost_window_dropped + stats.lost_shutdown, samples);
+    ck_assert_uint_eq(stats.samples_exported, fake.events);
+}
+END_TEST
+
+/* The child was made while the worker was at work, and perhaps held its lock: no call may touch it. */
+START_TEST(forked_child_touches_nothing) {
+    start(0);
+    fake.stuck = true;
+    otp_worker_put(worker, window_of(5));
+    await(&fake.entered);
+    pid_t child = fork();
+    if (!child) {
+        alarm(20);
+        otp_worker_forked_child(worker);
+        struct otelprof_stats stats = {.size = sizeof(stats)};
+        otp_worker_stats(worker, &stats);
+        int good = otp_worker_flush(worker, UINT64_MAX) == OTELPROF_E_STATE &&
+                   otp_worker_stop(worker, UINT64_MAX, &stats) == OTELPROF_E_STATE && !stats.samples_exported;
+        _exit(good ? 0 : 1);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status) && !WEXITSTATUS(status));
+    sem_post(&fake.go);
+    ck_assert_int_eq(otp_worker_stop(worker, in_ms(5000), NULL), 0);
+    ck_assert_uint_eq(fake.events, 5);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------------ base/thread.h */
+
+struct seen {
+    sigset_t blocked;
+    char name[17];
+    int policy;
+    size_t stack_bytes;
+    cpu_set_t cpus;
+};
+
+static void *look(void *argument) {
+    struct seen *seen = argument;
+    pthread_attr_t attributes;
+    struct sched_param parameter;
+    pthread_sigmask(SIG_SETMASK, NULL, &seen->blocked);
+    prctl(PR_GET_NAME, seen->name);
+    pthread_getschedparam(pthread_self(), &seen->policy, &parameter);
+    pthread_getattr_np(pthread_self(), &attributes);
+    pthread_attr_getstacksize(&attributes, &seen->stack_bytes);
+    pthread_attr_destroy(&attributes);
+    sched_getaffinity(0, sizeof(seen->cpus), &seen->cpus);
+    return NULL;
+}
+
+START_TEST(thread_takes_nothing_over) {
+    struct seen seen = {.name = ""};
+    sigset_t before, after;
+    cpu_set_t all, one;
+    pthread_t thread;
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    sched_getaffinity(0, sizeof(all), &all);
+    ck_assert_int_eq(otp_thread_start("otelprof-export-and-more", look, &seen, &thread), 0);
+    pthread_join(thread, NULL);
+    pthread_sigmask(SIG_SETMASK, NULL, &after);
+    for (int signal_number = 1; signal_number < 65; signal_number++)
+        ck_assert_int_eq(sigismember(&before, signal_number), sigismember(&after, signal_number));
+    ck_assert_str_eq(seen.name, "otelprof-export");
+    ck_assert_int_eq(seen.policy, SCHED_OTHER);
+    ck_assert(CPU_EQUAL(&seen.cpus, &all));
+    ck_assert_int_eq(sigismember(&seen.blocked, SIGXFSZ), 1);
+    ck_assert_int_eq(sigismember(&seen.blocked, SIGPROF), 1);
+    CPU_ZERO(&one);
+    CPU_SET(0, &one);
+    if (!CPU_ISSET(0, &all) || sched_setaffinity(0, sizeof(one), &one))
+        return;
+    ck_assert_int_eq(otp_thread_start("x", look, &seen, &thread), 0);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(CPU_COUNT(&seen.cpus), 1); /* the main thread pinned itself: that is what the process may use */
+}
+END_TEST
+
+#ifdef OTP_SYS_SWAPPABLE
+static int refusals[3], refusal;
+
+static int refusing_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument) {
+    if (refusal < 3 && refusals[refusal])
+        return refusals[refusal++];
+    return otp_sys_real.thread_create(thread, attributes, body, argument);
+}
+
+START_TEST(thread_falls_back) {
+    static const struct {
+        int refusals[3];
+        int result;
+        bool small;
+    } rows[] = {
+        {{0}, 0, true},
+        {{EPERM}, 0, true},           /* class may not be changed */
+        {{EINVAL, EINVAL}, 0, false}, /* stack too small for its thread-local storage */
+        {{EAGAIN}, OTELPROF_E_SYSTEM, false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct seen seen = {.name = ""};
+        pthread_t thread;
+        memcpy(refusals, rows[i].refusals, sizeof(refusals));
+        refusal = 0;
+        otp_sys.thread_create = refusing_create;
+        int result = otp_thread_start("x", look, &seen, &thread);
+        otp_sys = otp_sys_real;
+        ck_assert_int_eq(result, rows[i].result);
+        if (result)
+            continue;
+        pthread_join(thread, NULL);
+        ck_assert_msg((seen.stack_bytes <= OTP_THREAD_STACK_BYTES * 2) == rows[i].small, "row %zu: %zu", i,
+                      seen.stack_bytes);
+    }
+}
+END_TEST
+
+START_TEST(worker_that_cannot_start_closes_its_exporter) {
+    memset(&fake, 0, sizeof(fake));
+    fake.base.ops = &fake_ops;
+    const struct otp_worker_config config = {.exporter = &fake.base};
+    memcpy(refusals, (int[3]){EAGAIN}, sizeof(refusals));
+    refusal = 0;
+    otp_sys.thread_create = refusing_create;
+    int result = otp_worker_start(&config, &worker);
+    otp_sys = otp_sys_real;
+    ck_assert_int_eq(result, OTELPROF_E_SYSTEM);
+    ck_assert_uint_eq(fake.closed, 1);
+}
+END_TEST
+#endif
+
+int main(void) {
+    Suite *suite = suite_create("export_worker");
+    TCase *tests = tcase_create("worker");
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, windows_go_out_in_order);
+    tcase_add_test(tests, stop_exports_what_waits);
+    tcase_add_test(tests, full_queue_drops_the_oldest);
+    tcase_add_test(tests, window_larger_than_the_queue_is_dropped);
+    tcase_add_test(tests, failure_is_counted_and_told);
+    tcase_add_test(tests, retries_are_bounded);
+    tcase_add_test(tests, stuck_exporter_keeps_nobody_past_the_deadline);
+    tcase_add_test(tests, deadline_of_a_send_is_bounded);
+    tcase_add_test(tests, empty_windows_pass_their_counters_on);
+    tcase_add_test(tests, many_threads_flush_while_windows_come);
+    tcase_add_test(tests, forked_child_touches_nothing);
+    tcase_add_test(tests, thread_takes_nothing_over);
+#ifdef OTP_SYS_SWAPPABLE
+    tcase_add_test(tests, thread_falls_back);
+    tcase_add_test(tests, worker_that_cannot_start_closes_its_exporter);
+#endif
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
