@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judges what cpu_truth.c exported against what it knows: shares of CPU by function and by route, complete stacks,
+spans, and the accounting identity recounted from the files by the independent decoder.
+
+A sampler is a statistic: no row beyond |z| = 4.5, the mean of z over n rows within 3/sqrt(n) of 0, at least 400
+expected samples a row."""
+
+import collections
+import json
+import math
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.environ["OTP_SOURCE"], "tests", "decoder"))
+import decode  # noqa: E402
+
+ROUTE = {"truth_plain": "/plain", "truth_libm": "/libm", "truth_qsort": "/qsort", "truth_loaded": "/loaded"}
+ROOTS = ("truth_plain", "truth_libm", "truth_qsort", "truth_loaded")
+
+
+def z_of(observed, total, share):
+    return (observed - total * share) / math.sqrt(total * share * (1 - share))
+
+
+class Judge:
+    def __init__(self):
+        self.failed = 0
+
+    def expect(self, what, holds):
+        print(("ok   " if holds else "FAIL ") + what)
+        self.failed += not holds
+
+
+def main(directory, facts_file):
+    judge = Judge()
+    with open(facts_file, encoding="utf-8") as file:
+        facts = json.load(file)
+    by_function, by_route = collections.Counter(), collections.Counter()
+    total = spans = complete = 0
+    for _, _, request in decode.load([directory]):
+        for sample in decode.samples(request):
+            total += sample.count
+            functions = {frame.function for frame in sample.stack}
+            roots = [root for root in ROOTS if root in functions]
+            route = sample.attributes.get("http.route")
+            by_route[route] += sample.count
+            by_function[roots[0] if len(roots) == 1 else None] += sample.count
+            spans += sample.count if sample.trace_id else 0
+            complete += sample.count if "otelprof.stack.stop" not in sample.attributes else 0
+
+    cpu = sum(facts["cpu_ns"].values())
+    inside = sum(count for function, count in by_function.items() if function)
+    routed = sum(count for route, count in by_route.items() if route)
+    print(f"samples {total}, in the four functions {inside}, with a route {routed}, complete {complete}")
+    scores = []
+    for function, spent in facts["cpu_ns"].items():
+        share = spent / cpu
+        for kind, observed, whole in (("function", by_function[function], inside),
+                                      ("route", by_route[ROUTE[function]], routed)):
+            z = z_of(observed, whole, share)
+            scores.append(z)
+            print(f"  {kind:9} {function:14} share {share:7.4f}  sampled {observed / whole:7.4f}  z {z:+.2f}")
+            judge.expect(f"{kind} {function}: |z| <= 4.5 and 400 samples", abs(z) <= 4.5 and whole * share >= 400)
+    mean = sum(scores) / len(scores)
+    judge.expect(f"mean of z {mean:+.3f} within 3/sqrt(n)", abs(mean) <= 3 / math.sqrt(len(scores)))
+    judge.expect("the library in the middle was loaded", facts["loaded"])
+
+    lost = sum(facts["lost"].values())
+    judge.expect(f"accounting: fired {facts['fired']} = exported {facts['exported']} + lost {lost}",
+                 facts["fired"] == facts["exported"] + lost)
+    judge.expect(f"recounted from the files: {total} = exported", total == facts["exported"])
+    judge.expect(f"reasons sum up to the records: {sum(facts['stops'])}",
+                 sum(facts["stops"]) == facts["fired"] - facts["lost"]["scratch"])
+    share = facts["stops"][0] / max(1, facts["fired"])
+    judge.expect(f"complete stacks {100 * share:.3f} % >= 99.5 %", share >= 0.995)
+    judge.expect(f"fired {facts['fired']} within 3 % of expected {facts['expected']}",
+                 abs(facts["fired"] - facts["expected"]) <= 0.03 * facts["expected"])
+    judge.expect(f"samples of the four functions that carry a span: {100 * spans / max(1, total):.2f} %",
+                 spans >= 0.99 * inside)
+    print(f"bytes {facts['bytes']}, own CPU {100 * facts['own_cpu_ns'] / cpu:.2f} % of the program's")
+    return 1 if judge.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
