@@ -7,7 +7,8 @@
  *     OTEP 4947 record, context_size bytes             absent if context_size is 0
  *
  * User frames are addresses inside the instruction that was running: the program counter itself in a leaf, the return
- * address - 1 in a caller (a signal's return trampoline: its own first byte). Kernel frames are as the kernel gives them: the leaf exact, then return addresses.
+ * address - 1 in a caller, and the first byte of the trampoline that the kernel put under a signal handler. Kernel
+ * frames are as the kernel gives them: the leaf exact, then return addresses.
  */
 #ifndef OTP_BPF_RECORD_H
 #define OTP_BPF_RECORD_H

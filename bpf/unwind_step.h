@@ -61,13 +61,53 @@ OTP_INLINE int otp_step_signal(struct otp_stack *stack, struct otp_frame *frame,
     return -1;
 }
 
+/* Reads what the frame saved: return address and the caller's frame pointer. -1, or the enum otp_stop. */
+OTP_INLINE int otp_step_saved(struct otp_stack *stack, const struct otp_frame *frame, const struct otp_rule *rule,
+                              uint64_t cfa, uint64_t *ra, uint64_t *fp, uint32_t *lost) {
+    uint32_t flags = rule->flags;
+    uint64_t fp_at = ((flags & OTP_FP_MASK) == OTP_FP_FP ? *fp : cfa) + rule->fp_offset;
+    switch (flags & OTP_RA_MASK) {
+    case OTP_RA_CFA:
+        if (otp_stack_read(stack, cfa - 8, ra))
+            return OTP_STOP_READ_FAULT;
+        break;
+    case OTP_RA_LR:
+        if (!frame->exact)
+            return OTP_STOP_BAD_FRAME;
+        *ra = frame->lr;
+        break;
+    default:
+        if (otp_stack_read(stack, fp_at + 8, ra))
+            return OTP_STOP_READ_FAULT;
+        break;
+    }
+    switch (flags & OTP_FP_MASK) {
+    case OTP_FP_FP:
+        if (*lost)
+            return OTP_STOP_UNSUPPORTED;
+        /* fall through */
+    case OTP_FP_CFA:
+        if (otp_stack_read(stack, fp_at, fp))
+            return OTP_STOP_READ_FAULT;
+        *lost = 0;
+        break;
+    case OTP_FP_LOST:
+        *lost = 1;
+        break;
+    default:
+        break;
+    }
+    return -1;
+}
+
 /*
  * Goes to the caller. `leaf` is NULL for all but the innermost frame. Returns -1 to go on, or the enum otp_stop
  * that ends the walk; the frame is then unchanged but for the signal case.
  */
 OTP_INLINE int otp_unwind_step(struct otp_stack *stack, struct otp_frame *frame, const struct otp_rule *rule,
                                const struct otp_leaf_registers *leaf) {
-    uint64_t cfa, ra, fp = frame->fp, lost = frame->fp_lost;
+    uint64_t cfa, ra = 0, fp = frame->fp;
+    uint32_t lost = frame->fp_lost;
     int32_t offset = rule->offset;
     uint32_t flags = rule->flags;
 
@@ -112,38 +152,9 @@ OTP_INLINE int otp_unwind_step(struct otp_stack *stack, struct otp_frame *frame,
     if (cfa < frame->sp || (cfa == frame->sp && (flags & OTP_RA_MASK) != OTP_RA_LR) || (cfa & 7))
         return rule->kind == OTP_RULE_FRAMEPTR ? OTP_STOP_NO_ROWS : OTP_STOP_BAD_FRAME;
 
-    uint64_t fp_at = (flags & OTP_FP_MASK) == OTP_FP_FP ? fp + rule->fp_offset : cfa + rule->fp_offset;
-    switch (flags & OTP_RA_MASK) {
-    case OTP_RA_CFA:
-        if (otp_stack_read(stack, cfa - 8, &ra))
-            return OTP_STOP_READ_FAULT;
-        break;
-    case OTP_RA_LR:
-        if (!frame->exact)
-            return OTP_STOP_BAD_FRAME;
-        ra = frame->lr;
-        break;
-    default:
-        if (otp_stack_read(stack, fp_at + 8, &ra))
-            return OTP_STOP_READ_FAULT;
-        break;
-    }
-    switch (flags & OTP_FP_MASK) {
-    case OTP_FP_FP:
-        if (lost)
-            return OTP_STOP_UNSUPPORTED;
-        /* fall through */
-    case OTP_FP_CFA:
-        if (otp_stack_read(stack, fp_at, &fp))
-            return OTP_STOP_READ_FAULT;
-        lost = 0;
-        break;
-    case OTP_FP_LOST:
-        lost = 1;
-        break;
-    default:
-        break;
-    }
+    int stop = otp_step_saved(stack, frame, rule, cfa, &ra, &fp, &lost);
+    if (stop >= 0)
+        return stop;
     frame->pc = OTP_CODE_ADDRESS(ra);
     frame->sp = cfa;
     frame->fp = fp;

@@ -151,21 +151,24 @@ struct otelprof_options {
     const char *service_namespace;   /* service.namespace of OTEL_RESOURCE_ATTRIBUTES */
     const char *resource_attributes; /* OTEL_RESOURCE_ATTRIBUTES: "key=value,key=value", percent-encoded */
 
-    int64_t profiles;          /* OTELPROF_PROFILES=cpu,...: bits of enum otelprof_profile_type; default: all of this release */
-    int64_t rate_hz;           /* OTELPROF_RATE: CPU samples a second on each CPU, 1 to 10000; default 99 */
-    int64_t window_ms;         /* OTELPROF_WINDOW_MS: length of an export window, 100 to 600000; default 10000 */
-    int64_t detail;            /* OTELPROF_DETAIL=full|named|merged: enum otelprof_detail; default full */
-    int64_t kernel_frames;     /* OTELPROF_KERNEL_FRAMES: 1 takes the kernel part of stacks too (default), 0 does not */
-    int64_t max_threads;       /* OTELPROF_MAX_THREADS: threads that can be inside spans at once, 16 to 65536; default
-                                  1024. Each takes 576 bytes of kernel memory. A thread without a slot is a counted loss */
-    int64_t memory_limit_bytes; /* OTELPROF_MEMORY_LIMIT: for windows and caches together, at least 4 MiB; default 32 MiB */
-    int64_t start_timeout_ms;  /* OTELPROF_START_TIMEOUT_MS: how long otelprof_init() waits until attached; default 2000 */
-    int64_t fork_mode;         /* OTELPROF_FORK=off|follow: enum otelprof_fork_mode; default off */
-    int64_t publish_context;   /* OTELPROF_PUBLISH_CONTEXT: 1 (default) publishes the OpenTelemetry process context */
+    int64_t profiles;  /* OTELPROF_PROFILES=cpu,...: bits of enum otelprof_profile_type; default: all of this release */
+    int64_t rate_hz;   /* OTELPROF_RATE: CPU samples a second on each CPU, 1 to 10000; default 99 */
+    int64_t window_ms; /* OTELPROF_WINDOW_MS: length of an export window, 100 to 600000; default 10000 */
+    int64_t detail;    /* OTELPROF_DETAIL=full|named|merged: enum otelprof_detail; default full */
+    int64_t kernel_frames; /* OTELPROF_KERNEL_FRAMES: 1 takes the kernel part of stacks too (default), 0 does not */
+    /* OTELPROF_MAX_THREADS: threads that can be inside spans at once, 16 to 65536; default 1024. Each takes 576 bytes
+     * of kernel memory. A thread without a slot is a counted loss. */
+    int64_t max_threads;
+    /* OTELPROF_MEMORY_LIMIT: for windows and caches together, at least 4 MiB; default 32 MiB. */
+    int64_t memory_limit_bytes;
+    /* OTELPROF_START_TIMEOUT_MS: how long otelprof_init() waits until attached; default 2000. */
+    int64_t start_timeout_ms;
+    int64_t fork_mode;       /* OTELPROF_FORK=off|follow: enum otelprof_fork_mode; default off */
+    int64_t publish_context; /* OTELPROF_PUBLISH_CONTEXT: 1 (default) publishes the OpenTelemetry process context */
 
-    const char *output_dir;       /* OTELPROF_OUTPUT_DIR: OTLP files go there (created if missing) */
-    int64_t output_max_bytes;     /* OTELPROF_OUTPUT_MAX_BYTES: of all files; the oldest go first. Default 256 MiB */
-    int64_t output_max_files;     /* OTELPROF_OUTPUT_MAX_FILES: default 1000 */
+    const char *output_dir;   /* OTELPROF_OUTPUT_DIR: OTLP files go there (created if missing) */
+    int64_t output_max_bytes; /* OTELPROF_OUTPUT_MAX_BYTES: of all files; the oldest go first. Default 256 MiB */
+    int64_t output_max_files; /* OTELPROF_OUTPUT_MAX_FILES: default 1000 */
 
     otelprof_log_fn log; /* default: none. OTELPROF_LOG=stderr writes to stderr instead, if this is not set */
     void *log_user;
@@ -356,13 +359,13 @@ struct otelprof_stats {
     uint64_t detail_lowered; /* samples that lost thread id, CPU or link to the window's memory limit */
     uint64_t stacks_cut;     /* samples whose stack was cut to its leaf by that limit */
 
-    uint64_t threads_without_slot;  /* enters on a thread for which there was no slot */
+    uint64_t threads_without_slot; /* enters on a thread for which there was no slot */
     uint64_t threads_registered;
-    uint64_t spans_invalid;         /* NULL or all-zero ids */
-    uint64_t spans_out_of_order;    /* tokens used twice, on another thread, or after shutdown */
-    uint64_t spans_too_deep;        /* nesting over 32 */
-    uint64_t attributes_dropped;    /* no room for the key or the value */
-    uint64_t attributes_cut;        /* value over 200 bytes */
+    uint64_t spans_invalid;      /* NULL or all-zero ids */
+    uint64_t spans_out_of_order; /* tokens used twice, on another thread, or after shutdown */
+    uint64_t spans_too_deep;     /* nesting over 32 */
+    uint64_t attributes_dropped; /* no room for the key or the value */
+    uint64_t attributes_cut;     /* value over 200 bytes */
 
     uint64_t modules_known;
     uint64_t modules_uncovered; /* no room in the tables, or no unwind information that could be read */
@@ -376,9 +379,9 @@ struct otelprof_stats {
     uint64_t bytes_exported;
     uint64_t files_removed; /* by rotation */
 
-    uint64_t own_cpu_ns;        /* CPU time of the library's threads */
-    uint64_t symbols_resolved;  /* addresses that got a name */
-    uint64_t symbols_missing;   /* addresses that left as module, build id and offset */
+    uint64_t own_cpu_ns;          /* CPU time of the library's threads */
+    uint64_t symbols_resolved;    /* addresses that got a name */
+    uint64_t symbols_missing;     /* addresses that left as module, build id and offset */
     uint64_t kernel_memory_bytes; /* of the maps and the ring */
 };
 

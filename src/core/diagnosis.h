@@ -9,6 +9,6 @@
  * Finds out why a start failed with `error` (enum otelprof_error) and the sentence `detail`, and writes reason and
  * remedy: which call, which errno, which capability or setting, how to grant it. At most `size` bytes.
  */
-void otp_diagnosis_explain(int error, const char *detail, char *text, size_t size);
+void otp_diagnosis_explain(int error, const char *detail, char *buffer, size_t size);
 
 #endif

@@ -25,7 +25,7 @@ struct otp_profiler_options {
 };
 
 /* Starts the thread; does not wait. 0, OTELPROF_E_MEMORY, OTELPROF_E_SYSTEM. */
-int otp_profiler_start(struct otp_profiler **profiler, const struct otp_profiler_options *options);
+int otp_profiler_start(struct otp_profiler **out, const struct otp_profiler_options *options);
 
 /*
  * Waits until the start has ended: 0, its error (with its sentence for the calling thread), or OTELPROF_E_TIMEOUT.

@@ -180,13 +180,12 @@ static void add_instance_id(struct otp_resource_set *set) {
 static void add_creation_time(struct otp_resource_set *set) {
     char text[1024];
     read_line("/proc/self/stat", text, sizeof(text));
-    char *after_name = strrchr(text, ')');
-    unsigned long long ticks = 0;
-    /* Field 22, starttime; field 3 follows the name (proc(5)). */
-    if (!after_name || sscanf(after_name + 1,
-                              " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
-                              "%*d %llu",
-                              &ticks) != 1)
+    /* Field 22 is starttime; field 3 follows the name, which ends with the last bracket (proc(5)). */
+    char *at = strrchr(text, ')');
+    for (int field = 2; at && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    unsigned long long ticks = at ? strtoull(at + 1, NULL, 10) : 0;
+    if (!ticks)
         return;
     uint64_t since_boot = ticks * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
     uint64_t unix_ns = otp_clock_ns(CLOCK_REALTIME) - otp_clock_ns(CLOCK_BOOTTIME) + since_boot;
