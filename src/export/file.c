@@ -17,6 +17,7 @@
 #define DEFAULT_BYTES ((uint64_t)256 << 20)
 #define DEFAULT_FILES 1000
 #define FILES_MAX 100000
+#define LOWEST_FD 3  /* above standard input, output and error */
 #define NAME_ROOM 96 /* otelprof-, three numbers of 20 digits at most, .otlp.tmp */
 
 struct file_exporter {
@@ -97,10 +98,10 @@ static int open_temporary(struct file_exporter *file) {
         fd = otp_sys.open(file->temporary, flags, 0600);
     else if (fd < 0 && errno == EEXIST && !otp_sys.unlink(file->temporary))
         fd = otp_sys.open(file->temporary, flags, 0600);
-    if (fd < 0 || fd > STDERR_FILENO)
+    if (fd < 0 || fd >= LOWEST_FD)
         return fd;
     /* The host closed 0, 1 or 2: whatever it writes there must not reach our file. */
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, LOWEST_FD);
     int error = errno;
     close(fd);
     errno = error;
