@@ -130,12 +130,18 @@ check_machine() {
 
 otelprof() { "$prefix/bin/otelprof" "$@"; }
 
+# Stops the shop by this signal, and waits for its end. Its exit status; 1 if it has to be killed after 15 s.
 stop_shop() {
-    [[ -n $shop_pid ]] || return 0
-    kill -INT "$shop_pid" 2>/dev/null || true
-    local status=0
-    wait "$shop_pid" || status=$?
+    local signal=$1 pid=$shop_pid waited status=0
+    [[ -n $pid ]] || return 0
     shop_pid=''
+    kill "-$signal" "$pid" 2>/dev/null || true
+    for ((waited = 0; waited < 150; waited++)); do
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null && status=1
+    wait "$pid" || status=$?
     return "$status"
 }
 
@@ -146,7 +152,7 @@ start_shop() {
     OTELPROF_OUTPUT_DIR=$out/profiles "$shop_build/shop" "${arguments[@]}" >"$out/shop.out" 2>"$out/shop.err" &
     shop_pid=$!
     for ((waited = 0; waited < 100; waited++)); do
-        url=$(sed -n 's/^shop: listening on \(http[^ ]*\).*/\1/p' "$out/shop.out" 2>/dev/null)
+        url=$(sed -n 's/^shop: listening on \(http[^ ]*\).*/\1/p' "$out/shop.out" 2>/dev/null) || true
         [[ -z $url ]] || break
         kill -0 "$shop_pid" 2>/dev/null || break
         sleep 0.1
@@ -299,11 +305,11 @@ main() {
     heading 'otelprof demo: a small shop over HTTP that profiles itself'
     build_all
     check_machine
-    trap 'stop_shop || true' EXIT
+    trap 'stop_shop TERM || true' EXIT
     start_shop
     echo "  the shop runs at $url (pid $shop_pid); load for $seconds s:"
     run_load
-    stop_shop || fail "the shop ended with an error; see $out/shop.err"
+    stop_shop INT || fail "the shop ended with an error; see $out/shop.err"
     compgen -G "$out/profiles/*.otlp" >/dev/null || fail "the shop wrote no profile; see $out/shop.err"
     show_routes
     show_functions

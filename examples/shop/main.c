@@ -207,12 +207,16 @@ int main(int argc, char **argv) {
     struct timespec start;
     clock_gettime(CLOCK_MONOTONIC, &start);
 
-    /* All threads inherit this: a stop signal waits for sigwait(), and a client that hangs up is no signal at all. */
+    /*
+     * All threads inherit this: a stop signal waits for sigwait(), and a client that hangs up is no signal at all. A
+     * shell starts background jobs with SIGINT ignored, and an ignored signal need not wait: hence the default.
+     */
     sigset_t stop;
     sigemptyset(&stop);
     sigaddset(&stop, SIGINT);
     sigaddset(&stop, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &stop, NULL);
+    signal(SIGINT, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
 
     if (!span_setup(options.span_log, options.spans)) {
