@@ -12,6 +12,7 @@
 #include "profile/counters.h"
 
 #define PROFILE_ATTRIBUTES_MAX 64
+#define MEMORY_FACTOR 8 /* messages in memory, twice over, against their bytes */
 
 struct encoding {
     const struct otp_window *window;
@@ -296,6 +297,18 @@ static int init(struct encoding *encoding) {
     return make_profile_attributes(encoding);
 }
 
+static void set_defaults(struct otp_otlp_options *options) {
+    if (!options->samples_max)
+        options->samples_max = OTP_OTLP_SAMPLES_MAX;
+    if (!options->bytes_max) {
+        options->bytes_max = OTP_OTLP_BYTES_MAX;
+        if (options->memory_bytes && options->memory_bytes / MEMORY_FACTOR < options->bytes_max)
+            options->bytes_max = options->memory_bytes / MEMORY_FACTOR;
+    }
+    if (!options->memory_bytes)
+        options->memory_bytes = MEMORY_FACTOR * options->bytes_max;
+}
+
 int otp_otlp_encode(const struct otp_window *window, const struct otp_resource *resource,
                     const struct otp_symbolizer *symbolizer, const struct otp_otlp_options *options, otp_otlp_sink sink,
                     void *user, struct otp_otlp_result *result) {
@@ -304,12 +317,7 @@ int otp_otlp_encode(const struct otp_window *window, const struct otp_resource *
     *result = (struct otp_otlp_result){0};
     if (options)
         encoding.options = *options;
-    if (!encoding.options.samples_max)
-        encoding.options.samples_max = OTP_OTLP_SAMPLES_MAX;
-    if (!encoding.options.bytes_max)
-        encoding.options.bytes_max = OTP_OTLP_BYTES_MAX;
-    if (!encoding.options.memory_bytes)
-        encoding.options.memory_bytes = 8 * encoding.options.bytes_max;
+    set_defaults(&encoding.options);
     if (!otp_window_group_count(window))
         return 0;
     int error = init(&encoding) ? OTELPROF_E_MEMORY : 0;

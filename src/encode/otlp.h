@@ -39,8 +39,9 @@ struct otp_resource {
 
 struct otp_otlp_options {
     uint32_t samples_max; /* a request: timestamps, or groups where there are none; 0: OTP_OTLP_SAMPLES_MAX */
-    size_t bytes_max;     /* a request, not compressed; 0: OTP_OTLP_BYTES_MAX */
-    size_t memory_bytes;  /* working memory at most; 0: eight times bytes_max */
+    size_t
+        bytes_max; /* a request, not compressed; 0: OTP_OTLP_BYTES_MAX, or an eighth of memory_bytes if that is less */
+    size_t memory_bytes; /* working memory at most; 0: eight times bytes_max */
 };
 
 struct otp_otlp_request {
