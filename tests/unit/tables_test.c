@@ -53,7 +53,7 @@ static void plain_free(struct plain *plain) {
 /* The tables say for every row and between what the module's own rows say. Returns the addresses compared. */
 static size_t compare_module(const struct own_tables *own, const struct otp_module *module) {
     struct plain plain;
-    size_t compared = 0;
+    size_t compared = 0, wrong = 0; /* counted: Check's own assertions cost a system call each */
     if (!plain_new(&plain, module))
         return 0;
     uint32_t count, row = 0, directory = own->memory.control->directory;
@@ -68,12 +68,12 @@ static size_t compare_module(const struct own_tables *own, const struct otp_modu
                 break;
         }
         struct otp_rule rule;
-        ck_assert_int_eq(otp_tables_lookup(&own->memory, directory, address, &rule, &flags), OTP_STOP_COMPLETE);
-        ck_assert_uint_eq(flags, 0);
-        ck_assert_mem_eq(&rule, &rules[OTP_ROW_RULE(plain.rows.rows[row])], sizeof(rule));
+        enum otp_stop found = otp_tables_lookup(&own->memory, directory, address, &rule, &flags);
+        wrong += found != OTP_STOP_COMPLETE || flags || memcmp(&rule, &rules[OTP_ROW_RULE(plain.rows.rows[row])], 8);
         compared++;
     }
     plain_free(&plain);
+    ck_assert_uint_eq(wrong, 0);
     return compared;
 }
 
