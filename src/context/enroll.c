@@ -27,6 +27,7 @@ static void leave(struct otp_thread *self) {
     if (self->live) {
         otp_index_leave(&self->live->memory, (uint32_t)owner, self->number);
         __atomic_store_n(&self->slot->owner_tid, 0, __ATOMIC_RELEASE);
+        self->slot = NULL;
     }
     otp_pool_put(self);
 }
@@ -58,6 +59,8 @@ void otp_thread_watch_end(void) {
 /* A fresh start for an entry: slot, empty context, tokens above all that this entry ever gave. */
 static void prepare(struct otp_thread *self, struct otp_live *live, uint32_t tid) {
     struct otp_slot *slot = &live->memory.slots[self->number];
+    if (self->slot)
+        __atomic_store_n(&self->slot->owner_tid, 0, __ATOMIC_RELEASE); /* of an earlier start; still mapped, and ours */
     self->slot = slot;
     self->live = live;
     self->depth = 0;
