@@ -81,7 +81,7 @@ void otp_address_names_sort(struct otp_address_names *table, uint32_t size_max) 
     }
 }
 
-const char *otp_address_names_find(const struct otp_address_names *table, uint64_t address, uint64_t *start) {
+const struct otp_address_name *otp_address_names_entry(const struct otp_address_names *table, uint64_t address) {
     size_t low = 0;
     size_t high = table->count;
     while (low < high) {
@@ -91,8 +91,14 @@ const char *otp_address_names_find(const struct otp_address_names *table, uint64
         else
             high = middle;
     }
-    if (!low || address - table->entries[low - 1].start >= table->entries[low - 1].size)
+    return low && address - table->entries[low - 1].start < table->entries[low - 1].size ? &table->entries[low - 1]
+                                                                                         : NULL;
+}
+
+const char *otp_address_names_find(const struct otp_address_names *table, uint64_t address, uint64_t *start) {
+    const struct otp_address_name *entry = otp_address_names_entry(table, address);
+    if (!entry)
         return NULL;
-    *start = table->entries[low - 1].start;
-    return table->names + table->entries[low - 1].name;
+    *start = entry->start;
+    return table->names + entry->name;
 }

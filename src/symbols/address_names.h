@@ -32,6 +32,9 @@ bool otp_address_names_add(struct otp_address_names *table, uint64_t start, uint
  */
 void otp_address_names_sort(struct otp_address_names *table, uint32_t size_max);
 
+/* The entry that contains the address, or NULL. */
+const struct otp_address_name *otp_address_names_entry(const struct otp_address_names *table, uint64_t address);
+
 /* The name of the entry that contains the address, or NULL. Its start goes to `start`. */
 const char *otp_address_names_find(const struct otp_address_names *table, uint64_t address, uint64_t *start);
 

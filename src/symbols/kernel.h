@@ -8,7 +8,7 @@
 
 struct otp_kernel_symbols;
 
-/* Reads the file at the first question. `limit` is in bytes. NULL when out of memory. */
+/* `limit`, in bytes, is for the functions that stay. NULL when out of memory. */
 struct otp_kernel_symbols *otp_kernel_symbols_new(const char *path, size_t limit);
 
 /* Takes NULL. */
@@ -21,12 +21,13 @@ void otp_kernel_symbols_free(struct otp_kernel_symbols *kernel);
 const char *otp_kernel_symbols_find(struct otp_kernel_symbols *kernel, uint64_t address);
 
 /*
- * Once a window: after 30 of them a failed search reads the file again, for a module may have been loaded. What was
- * found before stays valid until that search.
+ * Around the questions of a window. A window in which an unknown address turns up reads the file, if enough windows
+ * have passed since the last time (1, 2, 4, up to 32).
  */
-void otp_kernel_symbols_refresh(struct otp_kernel_symbols *kernel);
+void otp_kernel_symbols_begin_window(struct otp_kernel_symbols *kernel);
+void otp_kernel_symbols_end_window(struct otp_kernel_symbols *kernel);
 
-/* How many functions are known. 0: not read yet, or hidden. */
+/* How many functions were asked for and found. */
 size_t otp_kernel_symbols_count(const struct otp_kernel_symbols *kernel);
 
 /* Bytes held. */

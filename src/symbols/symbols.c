@@ -85,11 +85,14 @@ void otp_symbols_begin_window(struct otp_symbols *symbols) {
     symbols->window++;
     otp_result_cache_begin_window(symbols->cache);
     otp_named_modules_begin_window(symbols->modules);
-    otp_kernel_symbols_refresh(symbols->kernel);
+    otp_kernel_symbols_begin_window(symbols->kernel);
     otp_perf_map_refresh(symbols->perf_map);
 }
 
-void otp_symbols_end_window(struct otp_symbols *symbols) { otp_named_modules_end_window(symbols->modules); }
+void otp_symbols_end_window(struct otp_symbols *symbols) {
+    otp_named_modules_end_window(symbols->modules);
+    otp_kernel_symbols_end_window(symbols->kernel);
+}
 
 void otp_symbols_stats(const struct otp_symbols *symbols, struct otp_symbols_stats *stats) { *stats = symbols->stats; }
 
