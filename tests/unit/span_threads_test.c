@@ -6,7 +6,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "context/thread.h"
 #include "context_fixture.h"
@@ -14,9 +16,11 @@
 #ifndef __SANITIZE_THREAD__
 #define CHURN_ROUNDS 4000
 #define DESTRUCTOR_ROUNDS 6
+#define INTERRUPTS_MIN 1000
 #else
 #define CHURN_ROUNDS 400
 #define DESTRUCTOR_ROUNDS 2 /* it takes its own state of the thread down in a later one */
+#define INTERRUPTS_MIN 1    /* it holds signals back until the next call that it knows */
 #endif
 #define CHURN_THREADS 64
 
@@ -142,6 +146,97 @@ START_TEST(no_reader_sees_a_torn_record) {
     ck_assert_uint_eq(stats.threads_registered, rounds * CHURN_THREADS);
     for (uint32_t i = 0; i < memory.slot_count; i++)
         ck_assert_uint_eq(memory.slots[i].owner_tid, 0);
+}
+END_TEST
+
+static void *read_one_slot(void *argument) {
+    const struct otp_slot *slot = argument;
+    while (!atomic_load(&stop))
+        for (int i = 0; i < 1000; i++)
+            read_slot(slot);
+    return NULL;
+}
+
+/* One thread changes spans all the time, and one reads only it: millions of readings, many of them across a change. */
+static void *tight_loop(void *argument) {
+    int key = *(int *)argument;
+    char value[64];
+    for (uint32_t i = 0; !atomic_load(&stop); i++) {
+        struct otelprof_span_token outer = enter((uint8_t)(i | 1));
+        memset(value, 'a' + (int)(i % 26), sizeof(value));
+        otelprof_span_attribute_key(key, value, i % sizeof(value));
+        for (uint32_t j = 0; j < 30; j += 2) {
+            struct otelprof_span_token inner = enter((uint8_t)((i + j) | 1));
+            for (volatile uint32_t wait = 0; wait < 40; wait++) /* long enough for a reader to finish */
+                ;
+            otelprof_span_exit(inner);
+        }
+        otelprof_span_exit(outer);
+    }
+    return NULL;
+}
+
+START_TEST(no_reader_on_another_cpu_sees_a_torn_record) {
+    memory = fixture_start(1);
+    int key = otelprof_attribute_key("k");
+    pthread_t writing;
+    pthread_t reading;
+    ck_assert_int_eq(pthread_create(&writing, NULL, tight_loop, &key), 0);
+    ck_assert_int_eq(pthread_create(&reading, NULL, read_one_slot, &memory.slots[0]), 0);
+    for (int i = 0; i < 200 && atomic_load(&records_valid) < 2000000; i++)
+        usleep(100000);
+    atomic_store(&stop, true);
+    pthread_join(writing, NULL);
+    pthread_join(reading, NULL);
+    ck_assert_uint_eq(atomic_load(&records_torn), 0);
+    ck_assert_uint_ge(atomic_load(&records_valid), 10000);
+}
+END_TEST
+
+/* As the sampler: interrupts the owner at any instruction, looks once, and must find a whole record. */
+static void interrupt(int signal_number) {
+    (void)signal_number;
+    const struct otp_slot *slot = &memory.slots[0];
+    const struct otp_thread_record *record = &slot->record[slot->generation & 1];
+    atomic_fetch_add(&records_read, 1);
+    if (record->valid == 1) {
+        atomic_fetch_add(&records_valid, 1);
+        if (!whole(record))
+            atomic_fetch_add(&records_torn, 1);
+    }
+    const struct otp_thread_record *shown = *(void *volatile *)&otel_thread_ctx_v1;
+    if (shown && (shown->valid != 1 || !whole(shown)))
+        atomic_fetch_add(&records_torn, 1);
+}
+
+START_TEST(no_interrupt_sees_a_torn_record) {
+    memory = fixture_start(1);
+    int key = otelprof_attribute_key("k");
+    struct otelprof_span_token base = enter(1);
+    struct sigaction action = {.sa_handler = interrupt};
+    ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
+    struct itimerval interval = {{0, 50}, {0, 50}};
+    ck_assert_int_eq(setitimer(ITIMER_REAL, &interval, NULL), 0);
+    struct timespec from;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    uint32_t i = 0;
+    do {
+        for (int round = 0; round < 1000; round++, i++) {
+            struct otelprof_span_token outer = enter((uint8_t)(i | 1));
+            if (i % 8 == 0)
+                otelprof_span_attribute_key(key, "xxxxxxxxxxxxxxxx", i % 16);
+            otelprof_span_exit(enter((uint8_t)(i * 3 | 1)));
+            otelprof_span_exit(outer);
+        }
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (now.tv_sec - from.tv_sec < 3);
+    memset(&interval, 0, sizeof(interval));
+    setitimer(ITIMER_REAL, &interval, NULL);
+    ck_assert_uint_eq(atomic_load(&records_torn), 0);
+    ck_assert_uint_ge(atomic_load(&records_read), INTERRUPTS_MIN);
+    ck_assert_uint_eq(atomic_load(&records_valid), atomic_load(&records_read)); /* inside `base` all the while */
+    ck_assert_int_eq(otelprof_span_exit(base), 0);
 }
 END_TEST
 
@@ -326,6 +421,8 @@ int main(void) {
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 240);
     tcase_add_test(all, no_reader_sees_a_torn_record);
+    tcase_add_test(all, no_reader_on_another_cpu_sees_a_torn_record);
+    tcase_add_test(all, no_interrupt_sees_a_torn_record);
     tcase_add_test(all, starts_and_stops_under_load);
     tcase_add_test(all, no_slot_is_counted_and_slots_come_back);
     tcase_add_test(all, thousands_of_short_threads_share_few_slots);
