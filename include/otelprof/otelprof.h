@@ -159,7 +159,7 @@ struct otelprof_options {
     /* OTELPROF_MAX_THREADS: threads that can be inside spans at once, 16 to 65536; default 1024. Each takes 576 bytes
      * of kernel memory. A thread without a slot is a counted loss. */
     int64_t max_threads;
-    /* OTELPROF_MEMORY_LIMIT: for windows and caches together, at least 4 MiB; default 32 MiB. */
+    /* OTELPROF_MEMORY_LIMIT: for windows and caches together, at least 16 MiB; default 32 MiB. */
     int64_t memory_limit_bytes;
     /* OTELPROF_START_TIMEOUT_MS: how long otelprof_init() waits until attached; default 2000. */
     int64_t start_timeout_ms;
@@ -176,13 +176,17 @@ struct otelprof_options {
 
     otelprof_export_fn export_bytes; /* instead of output_dir */
     void *export_user;
+
+    int64_t ring_bytes; /* OTELPROF_RING_BYTES: of the kernel's ring, 4096 to 16 MiB, rounded up to a power of two;
+                           default: what 600 ms at the rate take, 256 KiB at least */
 };
 
 #define OTELPROF_OPTIONS_INIT                                                                                          \
     {                                                                                                                  \
         sizeof(struct otelprof_options), NULL, NULL, NULL, NULL, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET,       \
             OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET,            \
-            OTELPROF_UNSET, NULL, OTELPROF_UNSET, OTELPROF_UNSET, NULL, NULL, OTELPROF_UNSET, NULL, NULL               \
+            OTELPROF_UNSET, NULL, OTELPROF_UNSET, OTELPROF_UNSET, NULL, NULL, OTELPROF_UNSET, NULL, NULL,              \
+            OTELPROF_UNSET                                                                                             \
     }
 
 /*

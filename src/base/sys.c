@@ -23,29 +23,13 @@ static int real_perf_event_open(struct perf_event_attr *attributes, pid_t pid, i
     return (int)syscall(SYS_perf_event_open, attributes, pid, cpu, group, flags);
 }
 
-#define OTP_SYS_CALLS \
-    { \
-        .malloc = malloc, \
-        .calloc = calloc, \
-        .realloc = realloc, \
-        .mmap = mmap, \
-        .madvise = madvise, \
-        .open = real_open, \
-        .read = read, \
-        .pread = pread, \
-        .write = write, \
-        .fstat = fstat, \
-        .fsync = fsync, \
-        .rename = rename, \
-        .unlink = unlink, \
-        .mkdir = mkdir, \
-        .getrandom = getrandom, \
-        .read_memory = real_read_memory, \
-        .eventfd = real_eventfd, \
-        .memfd_create = memfd_create, \
-        .thread_create = pthread_create, \
-        .perf_event_open = real_perf_event_open, \
-        .clock_gettime = clock_gettime, \
+#define OTP_SYS_CALLS                                                                                                  \
+    {                                                                                                                  \
+        .malloc = malloc, .calloc = calloc, .realloc = realloc, .mmap = mmap, .madvise = madvise, .open = real_open,   \
+        .read = read, .pread = pread, .write = write, .fstat = fstat, .fsync = fsync, .rename = rename,                \
+        .unlink = unlink, .mkdir = mkdir, .getrandom = getrandom, .read_memory = real_read_memory,                     \
+        .eventfd = real_eventfd, .memfd_create = memfd_create, .thread_create = pthread_create,                        \
+        .perf_event_open = real_perf_event_open, .clock_gettime = clock_gettime,                                       \
     }
 
 #ifdef OTP_SYS_SWAPPABLE

@@ -47,7 +47,7 @@ static uint32_t power_of_two(uint64_t at_least) {
 /* Stacks of services take 0.3 to 1 KiB; the ring is drained five times a second. */
 static uint32_t ring_size(const struct otp_capture_options *options, unsigned cpus) {
     if (options->ring_bytes)
-        return power_of_two(options->ring_bytes);
+        return power_of_two(options->ring_bytes < 4096 ? 4096 : options->ring_bytes);
     uint64_t wanted = (uint64_t)options->rate_hz * cpus * 6 / 10 * 1024;
     if (wanted < 256 << 10)
         wanted = 256 << 10;

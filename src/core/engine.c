@@ -37,6 +37,11 @@
 #define KEPT_GENERATIONS 64u /* modules gone longer than this are forgotten */
 #define NANOS_PER_MS 1000000u
 
+/* Parts of the memory limit: the window being filled, the windows queued, the encoder, names. */
+#define WINDOW_SHARE 8
+#define ENCODER_SHARE 2
+#define SYMBOLS_SHARE 4
+
 struct otp_engine {
     const struct otp_settings *settings;
     void *demangle;
@@ -201,7 +206,7 @@ static uint64_t jittered_window_ms(struct otp_engine *engine) {
 static void open_window(struct otp_engine *engine) {
     const struct otelprof_options *options = &engine->settings->options;
     const struct otp_window_config config = {
-        .memory_limit_bytes = (size_t)options->memory_limit_bytes / 4,
+        .memory_limit_bytes = (size_t)options->memory_limit_bytes / WINDOW_SHARE,
         .detail = (enum otelprof_detail)options->detail,
         .period = {[OTP_PROFILE_CPU] = 1000000000u / (uint64_t)options->rate_hz},
         .rung = "ebpf",
@@ -435,6 +440,7 @@ static int start_capture(struct otp_engine *engine) {
         .rate_hz = (unsigned)wanted->rate_hz,
         .slots = (uint32_t)wanted->max_threads,
         .kernel_frames = wanted->kernel_frames != 0,
+        .ring_bytes = (uint32_t)wanted->ring_bytes,
     };
     int result = start_tables(engine, &options);
     if (!result)
@@ -486,7 +492,7 @@ static int start_export(struct otp_engine *engine) {
     struct otp_exporter *exporter = NULL;
     engine->resource = otp_resource_set_new(engine->settings);
     const struct otp_symbols_options symbols = {
-        .memory_limit_bytes = (size_t)options->memory_limit_bytes / 4,
+        .memory_limit_bytes = (size_t)options->memory_limit_bytes / SYMBOLS_SHARE,
         .dwarf_limit_bytes = (size_t)options->memory_limit_bytes,
         .demangle = (otp_demangle_fn)engine->demangle,
     };
@@ -500,7 +506,8 @@ static int start_export(struct otp_engine *engine) {
         .exporter = exporter,
         .resource = otp_resource_set_get(engine->resource),
         .symbolizer = otp_symbolizer_of(engine->symbols),
-        .queue_bytes = (size_t)options->memory_limit_bytes / 4,
+        .queue_bytes = (size_t)options->memory_limit_bytes / WINDOW_SHARE,
+        .options = {.memory_bytes = (size_t)options->memory_limit_bytes / ENCODER_SHARE},
         .on_start = export_thread_started,
         .user = engine,
     };

@@ -277,7 +277,9 @@ int otelprof_shutdown(uint32_t timeout_ms) {
         return otp_error(OTELPROF_E_BUSY, "another thread is starting or stopping the profiler");
     }
     struct otp_profiler *profiler = take_away();
-    int result = otp_error(OTELPROF_E_STATE, "not running");
+    int result = OTELPROF_E_STATE;
+    if (!profiler)
+        otp_error(result, "not running");
     if (profiler) {
         struct otelprof_stats stats;
         result = otp_profiler_stop(profiler, deadline, &stats);
@@ -295,7 +297,9 @@ int otelprof_shutdown(uint32_t timeout_ms) {
 int otelprof_flush(uint32_t timeout_ms) {
     int saved = errno;
     struct otp_profiler *profiler = use();
-    int result = otp_error(OTELPROF_E_STATE, "not running");
+    int result = OTELPROF_E_STATE;
+    if (!profiler)
+        otp_error(result, "not running");
     if (profiler) {
         result = otp_profiler_flush(profiler, deadline_after(timeout_ms));
         done_using();
@@ -309,7 +313,9 @@ static int switch_types(uint32_t on, uint32_t off) {
     if (((on | off) & ~OTP_PROFILES_KNOWN) || !(on | off))
         return otp_error(OTELPROF_E_INVALID, "this release takes profile types 0x%x only", OTP_PROFILES_KNOWN);
     struct otp_profiler *profiler = use();
-    int result = otp_error(OTELPROF_E_STATE, "not running");
+    int result = OTELPROF_E_STATE;
+    if (!profiler)
+        otp_error(result, "not running");
     if (profiler) {
         result = otp_profiler_switch(profiler, on, off, deadline_after(SWITCH_MS));
         done_using();

@@ -50,12 +50,13 @@ static const struct number numbers[] = {
     NUMBER(detail, "OTELPROF_DETAIL", 0, OTELPROF_DETAIL_MERGED, OTELPROF_DETAIL_FULL, details),
     NUMBER(kernel_frames, "OTELPROF_KERNEL_FRAMES", 0, 1, 1, switches),
     NUMBER(max_threads, "OTELPROF_MAX_THREADS", 16, 65536, 1024, NULL),
-    NUMBER(memory_limit_bytes, "OTELPROF_MEMORY_LIMIT", 4 * MIB, INT64_MAX, 32 * MIB, NULL),
+    NUMBER(memory_limit_bytes, "OTELPROF_MEMORY_LIMIT", 16 * MIB, INT64_MAX, 32 * MIB, NULL),
     NUMBER(start_timeout_ms, "OTELPROF_START_TIMEOUT_MS", 0, 600000, 2000, NULL),
     NUMBER(fork_mode, "OTELPROF_FORK", 0, OTELPROF_FORK_FOLLOW, OTELPROF_FORK_OFF, fork_modes),
     NUMBER(publish_context, "OTELPROF_PUBLISH_CONTEXT", 0, 1, 1, switches),
     NUMBER(output_max_bytes, "OTELPROF_OUTPUT_MAX_BYTES", 65536, INT64_MAX, 256 * MIB, NULL),
     NUMBER(output_max_files, "OTELPROF_OUTPUT_MAX_FILES", 1, 100000, 1000, NULL),
+    NUMBER(ring_bytes, "OTELPROF_RING_BYTES", 0, 16 * MIB, 0, NULL),
     NUMBER(log_level, "OTELPROF_LOG_LEVEL", 0, OTELPROF_LOG_DEBUG, OTELPROF_LOG_INFO, log_levels),
 };
 #define NUMBER_COUNT (sizeof(numbers) / sizeof(numbers[0]))
