@@ -6,6 +6,7 @@
 /* The memory is a map's, shared with the programs: plain words, so the operations on them are atomic by name. */
 static uint64_t load(const uint64_t *place) { return __atomic_load_n(place, __ATOMIC_ACQUIRE); }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the checker does not see that the builtin writes */
 static bool exchange(uint64_t *place, uint64_t expected, uint64_t entry) {
     return __atomic_compare_exchange_n(place, &expected, entry, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }

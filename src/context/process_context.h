@@ -22,7 +22,7 @@ struct otp_process_attribute {
  * alone, and our thread records are then not shown to outside readers, because they share one variable with its own);
  * OTELPROF_E_MEMORY, OTELPROF_E_SYSTEM. Call it before otp_context_start().
  */
-int otp_process_context_publish(const struct otp_process_attribute *resource, size_t count);
+int otp_process_context_publish(const struct otp_process_attribute *attributes, size_t count);
 
 /* Publishes again if attribute keys were added since. Cheap when not. For the profiler thread, once a window. */
 int otp_process_context_refresh(void);
