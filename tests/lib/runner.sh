@@ -15,7 +15,7 @@ run_test() {
     shift 2
     local token=otp-test-$$-$RANDOM$RANDOM kernel_time
     kernel_time=$(cut -d' ' -f1 /proc/uptime)
-    bpf_known=$(bpf_objects)
+    bpf_known=$(bpf_objects "$token")
     mkdir -p "$RUN_LOGS"
     OTP_TEST_TOKEN=$token setsid timeout --kill-after=5 "$limit" "$@" >"$log" 2>&1 </dev/null &
     local session=$!
@@ -75,19 +75,22 @@ run_summary() {
 
 # ---- what a test may leave behind
 
-# Prints what the test with this token left; ends the processes among it. Waits a little: maps go after a grace period.
+# Prints what the test with this token left; ends the processes among it. Waits a little for what goes by itself: the
+# kernel frees maps after a grace period. What stayed through all rounds counts.
 leftovers() {
-    local token=$1 kernel_time=$2 round
-    for round in 1 2 3 4 5 6 7 8; do
-        [[ -z $(processes_of "$token")$(bpf_new) ]] && break
-        ((round < 8)) && sleep 0.25
+    local token=$1 kernel_time=$2 round pid objects seen
+    objects=$(bpf_new "$token")
+    for round in {1..12}; do
+        [[ -z $objects && -z $(processes_of "$token") ]] && break
+        sleep 0.25
+        seen=$(bpf_new "$token")
+        objects=$(grep -xF -e "$seen" <<<"$objects" | grep .)
     done
-    local pid
     for pid in $(processes_of "$token"); do
         echo "process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)"
         kill -KILL "$pid" 2>/dev/null
     done
-    bpf_new
+    [[ -n $objects ]] && printf '%s\n' "$objects"
     kernel_warnings "$kernel_time" "$token"
 }
 
@@ -101,26 +104,14 @@ processes_of() {
     return 0
 }
 
-# BPF programs and maps of otelprof that no living process holds: the maps of a running service are its own affair.
-bpf_objects() {
-    local bpftool
-    bpftool=$(PATH=$PATH:/usr/sbin:/sbin command -v bpftool) || return 0
-    local kind
-    for kind in prog map; do
-        "$bpftool" -j "$kind" show 2>/dev/null | python3 -c '
-import json, sys
-try:
-    objects = json.load(sys.stdin)
-except ValueError:
-    objects = []
-for item in objects if isinstance(objects, list) else []:
-    name = item.get("name", "")
-    if name.startswith(("otp_", "otelprof")) and not item.get("pids"):
-        print("BPF", sys.argv[1], item["id"], name)' "$kind"
-    done
-}
+# BPF programs and maps of otelprof that no living process holds and that were not there before the test.
+bpf_new() { bpf_objects "$1" | grep -vxF -e "$bpf_known" -e ''; }
 
-bpf_new() { bpf_objects | grep -vxF -e "$bpf_known" -e ''; }
+bpf_objects() {
+    command -v bpftool >/dev/null || return 0
+    { bpftool -j prog show && bpftool -j map show; } 2>/dev/null |
+        python3 "$(dirname "${BASH_SOURCE[0]}")/bpf_objects.py" "$1"
+}
 
 # Warnings that the kernel logged since the given time of its own clock. Those of other self-tests do not count.
 kernel_warnings() {

@@ -105,7 +105,7 @@ def check_banned(name, code, report):
                 report(name, number, f"{match.group(1)}() is not called here")
     if not name.startswith(STDERR_ALLOWED):
         for number, line in enumerate(code.splitlines(), 1):
-            if re.search(r"\b(stderr|stdout|STDERR_FILENO|STDOUT_FILENO)\b", line):
+            if re.search(r"\b(stderr|stdout)\b|\b(write|dprintf)\(\s*([12]|STD\w+_FILENO)\b", line):
                 report(name, number, "the library writes nothing to stdout or stderr")
 
 
