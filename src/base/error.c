@@ -9,7 +9,7 @@
 static _Thread_local char sentence[256];
 static _Thread_local const char *fixed; /* stands in for `sentence` if not NULL */
 
-static void put(const char *format, va_list arguments, int number) {
+__attribute__((format(printf, 1, 0))) static void put(const char *format, va_list arguments, int number) {
     int saved = errno;
     fixed = NULL;
     int length = vsnprintf(sentence, sizeof(sentence), format, arguments);
