@@ -10,5 +10,4 @@
 set -uo pipefail
 export OTP_LONG=1 OTP_SEEDS=${OTP_SEEDS:-100} OTP_SECONDS=${OTP_SECONDS:-600}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) || exit 2
-"$here/run.sh" --only venv >/dev/null && "$here/run.sh" --no-install --only build-release >/dev/null || exit 1
-exec "$here/run.sh" --no-install --only "${1:-*}"
+exec "$here/run.sh" --only "${1:-*}"

@@ -14,6 +14,10 @@ step() {
 }
 
 run_plan() {
+    if [[ -n ${OTP_LONG:-} ]]; then
+        long_plan
+        return
+    fi
     step venv 300 tests/lib/venv.sh "$build_root/venv"
     step runner-goes-red 120 tests/lib/runner_goes_red.sh
     step decoder-self-test 120 "$OTP_PYTHON" tests/decoder/mutants.py
@@ -33,6 +37,13 @@ run_plan() {
     build_and_unit_tests asan
     build_and_unit_tests tsan
     step decoder-mutants-of-real-files 300 tests/lib/mutants_of_real_files.sh "$build_root/test-work"
+}
+
+# For tests/long.sh: the integration tests alone, with what they need.
+long_plan() {
+    run_test venv 300 tests/lib/venv.sh "$build_root/venv" || return
+    run_test build-release 900 tests/lib/build.sh release "$OTP_BUILD" || return
+    integration_tests
 }
 
 # Configures and builds a preset, then runs its unit tests, two at a time.

@@ -78,9 +78,9 @@ run_summary() {
 # Prints what the test with this token left; ends the processes among it. Waits a little for what goes by itself: the
 # kernel frees maps after a grace period. What stayed through all rounds counts.
 leftovers() {
-    local token=$1 kernel_time=$2 round pid objects seen
+    local token=$1 kernel_time=$2 pid objects seen
     objects=$(bpf_new "$token")
-    for round in {1..12}; do
+    for _ in {1..12}; do
         [[ -z $objects && -z $(processes_of "$token") ]] && break
         sleep 0.25
         seen=$(bpf_new "$token")
