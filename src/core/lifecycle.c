@@ -258,8 +258,9 @@ int otelprof_wait_ready(uint32_t timeout_ms) {
         result = otp_profiler_wait_started(profiler, deadline_after(timeout_ms));
         done_using();
     } else {
-        result = self.error && otp_fork_guard_mine() ? otp_error(self.error, "%s", self.failure)
-                                                     : otp_error(OTELPROF_E_STATE, "not started");
+        bool child = otp_fork_word && !otp_fork_guard_mine();
+        result = self.error && !child ? otp_error(self.error, "%s", self.failure)
+                                      : otp_error(OTELPROF_E_STATE, "not started");
     }
     errno = saved;
     return result;
