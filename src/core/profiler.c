@@ -2,6 +2,7 @@
 #include "core/profiler.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -132,6 +133,16 @@ static void give_back(struct otp_profiler *profiler) {
     free(profiler);
 }
 
+/* Above 2: a host that runs without stdin, stdout or stderr must not find us there. */
+static int wake_descriptor(void) {
+    int fd = otp_sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    close(fd);
+    return high;
+}
+
 static struct otp_profiler *make(const struct otp_profiler_options *options) {
     struct otp_profiler *profiler = otp_sys.calloc(1, sizeof(*profiler));
     if (!profiler)
@@ -144,7 +155,7 @@ static struct otp_profiler *make(const struct otp_profiler_options *options) {
     pthread_cond_init(&profiler->changed, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&profiler->lock, NULL);
-    profiler->wake = otp_sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    profiler->wake = wake_descriptor();
     return profiler;
 }
 
