@@ -22,6 +22,13 @@ def z_of(observed, total, share):
     return (observed - total * share) / math.sqrt(total * share * (1 - share))
 
 
+def is_chain(stack, root):
+    """From the thread's start to the known function, frame for frame; below it only what that function calls."""
+    names = [frame.function for frame in reversed(stack)]
+    start = names[1:] if names and names[0] in ("__clone3", "clone3", "clone", "__clone") else names
+    return start[:3] == ["start_thread", "work", root] and not set(start[3:]) & {"work", "main", *ROOTS}
+
+
 class Judge:
     def __init__(self):
         self.failed = 0
@@ -36,7 +43,7 @@ def main(directory, facts_file):
     with open(facts_file, encoding="utf-8") as file:
         facts = json.load(file)
     by_function, by_route = collections.Counter(), collections.Counter()
-    total = spans = complete = 0
+    total = spans = complete = chained = 0
     for _, _, request in decode.load([directory]):
         for sample in decode.samples(request):
             total += sample.count
@@ -45,6 +52,7 @@ def main(directory, facts_file):
             route = sample.attributes.get("http.route")
             by_route[route] += sample.count
             by_function[roots[0] if len(roots) == 1 else None] += sample.count
+            chained += sample.count if roots and is_chain(sample.stack, roots[0]) else 0
             spans += sample.count if sample.trace_id else 0
             complete += sample.count if "otelprof.stack.stop" not in sample.attributes else 0
 
@@ -63,6 +71,7 @@ def main(directory, facts_file):
             judge.expect(f"{kind} {function}: |z| <= 4.5 and 400 samples", abs(z) <= 4.5 and whole * share >= 400)
     mean = sum(scores) / len(scores)
     judge.expect(f"mean of z {mean:+.3f} within 3/sqrt(n)", abs(mean) <= 3 / math.sqrt(len(scores)))
+    judge.expect(f"known chains, frame for frame: {chained} of {inside} >= 99.5 %", chained >= 0.995 * inside)
     judge.expect("the library in the middle was loaded", facts["loaded"])
 
     lost = sum(facts["lost"].values())
