@@ -180,7 +180,7 @@ enum otp_cfi_step otp_cfi_next(struct otp_cfi_run *run) {
     struct otp_bytes *bytes = &run->bytes;
     enum otp_cfi_step step = OTP_CFI_END;
     while (step == OTP_CFI_END && otp_bytes_left(bytes)) {
-        uint8_t op = otp_bytes_u8(bytes), low = op & 0x3f;
+        uint8_t op = *bytes->at++, low = op & 0x3f;
         switch (op & 0xc0) {
         case DW_CFA_advance_loc:
             step = advance(run, low);
@@ -192,7 +192,10 @@ enum otp_cfi_step otp_cfi_next(struct otp_cfi_run *run) {
             restore(run, low);
             break;
         default:
-            step = extended(run, op);
+            if (op == DW_CFA_def_cfa_offset && run->state.cfa.form == OTP_CFA_REGISTER) /* half of all */
+                run->state.cfa.offset = (int64_t)otp_bytes_uleb(bytes);
+            else
+                step = extended(run, op);
             break;
         }
     }
