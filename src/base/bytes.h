@@ -35,7 +35,14 @@ static inline const uint8_t *otp_bytes_take(struct otp_bytes *bytes, uint64_t si
     return from;
 }
 
-#define OTP_BYTES_FIXED(name, type)                                                                                        static inline type otp_bytes_##name(struct otp_bytes *bytes) {                                                            type value = 0;                                                                                                        const uint8_t *from = otp_bytes_take(bytes, sizeof(value));                                                            if (from)                                                                                                                  memcpy(&value, from, sizeof(value));                                                                               return value;                                                                                                      }
+#define OTP_BYTES_FIXED(name, type)                                                                                    \
+    static inline type otp_bytes_##name(struct otp_bytes *bytes) {                                                     \
+        type value = 0;                                                                                                \
+        const uint8_t *from = otp_bytes_take(bytes, sizeof(value));                                                    \
+        if (from)                                                                                                      \
+            memcpy(&value, from, sizeof(value));                                                                       \
+        return value;                                                                                                  \
+    }
 OTP_BYTES_FIXED(u8, uint8_t)
 OTP_BYTES_FIXED(u16, uint16_t)
 OTP_BYTES_FIXED(u32, uint32_t)
