@@ -103,14 +103,26 @@ struct reading {
     bool good;
 };
 
+/*
+ * libdw 0.188 looks for the end of a string of .debug_line_str without a bound: the section's own last byte must end
+ * it. The same is asked of .debug_str.
+ */
+static bool strings_end(struct otp_dwarf *dwarf) {
+    size_t size = 0;
+    const char *strings = section_data(dwarf, ".debug_str", ".zdebug_str", &size);
+    if (strings && size && strings[size - 1])
+        return false;
+    size = 0;
+    strings = section_data(dwarf, ".debug_line_str", ".zdebug_line_str", &size);
+    dwarf->longest = strings ? otp_longest_string(strings, size) : 0;
+    return !strings || !size || !strings[size - 1];
+}
+
 static void read_body(void *argument) {
     struct reading *reading = argument;
     struct otp_dwarf *dwarf = reading->dwarf;
-    size_t size;
     dwarf->lines = section_data(dwarf, ".debug_line", ".zdebug_line", &dwarf->lines_size);
-    const void *strings = section_data(dwarf, ".debug_line_str", ".zdebug_line_str", &size);
-    dwarf->longest = strings ? otp_longest_string(strings, size) : 0;
-    reading->good = otp_dwarf_units_read(dwarf);
+    reading->good = strings_end(dwarf) && otp_dwarf_units_read(dwarf);
 }
 
 static enum otp_dwarf_result start(struct otp_dwarf *dwarf) {
