@@ -365,8 +365,12 @@ size_t otelprof_diagnose(char *text, size_t size) {
     struct otp_profiler *profiler = use();
     if (profiler) {
         otp_profiler_notes(profiler, detail, sizeof(detail));
+        int late = state == OTELPROF_STATE_OFF ? otp_profiler_wait_started(profiler, 0) : 0;
         done_using();
-        if (*detail)
+        if (late && late != OTELPROF_E_TIMEOUT) { /* failed after otelprof_init() had given up waiting */
+            otp_diagnosis_explain(late, detail, whole + length, sizeof(whole) - (size_t)length);
+            length = (int)strlen(whole);
+        } else if (*detail)
             length += snprintf(whole + length, sizeof(whole) - (size_t)length, "degraded: %s", detail);
     } else if (otp_fork_word && !otp_fork_guard_mine()) {
         length += snprintf(whole + length, sizeof(whole) - (size_t)length,
