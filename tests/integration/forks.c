@@ -26,9 +26,6 @@
 #define SHORTER_THREADS 2000
 #define MOST_THREADS (SHORTER_THREADS + 1)
 
-extern char **environ;
-extern pid_t _Fork(void);
-
 static const char *directory, *program;
 static const uint8_t trace[16] = {1}, span[8] = {2};
 static int descriptors_before;

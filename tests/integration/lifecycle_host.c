@@ -21,8 +21,6 @@
 
 #include "expect.h"
 
-extern char **environ;
-
 static const char *directory;
 
 static int start(void) {
