@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/sys.h"
 #include "core/seccomp.h"
 
@@ -115,4 +116,12 @@ void otp_diagnosis_explain(int error, const char *detail, char *buffer, size_t s
     default:
         break;
     }
+}
+
+void otp_diagnosis_log(int error, const char *detail) {
+    char text[1536];
+    otp_diagnosis_explain(error, detail, text, sizeof(text));
+    for (char *at = strchr(text, '\n'); at; at = strchr(at, '\n'))
+        *at = at[1] ? ';' : 0;
+    otp_log(OTELPROF_LOG_ERROR, "not profiling: %s", text);
 }

@@ -11,4 +11,7 @@
  */
 void otp_diagnosis_explain(int error, const char *detail, char *buffer, size_t size);
 
+/* Says in the log that we do not profile, and why: what otp_diagnosis_explain() writes, on one line. */
+void otp_diagnosis_log(int error, const char *detail);
+
 #endif

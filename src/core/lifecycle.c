@@ -139,14 +139,10 @@ static void say_started(const struct otp_settings *settings) {
 }
 
 static int failed(int error) {
-    char text[1536];
     self.error = error;
     snprintf(self.failure, sizeof(self.failure), "%s", otp_error_text());
     set_state(OTELPROF_STATE_OFF);
-    otp_diagnosis_explain(error, self.failure, text, sizeof(text));
-    for (char *at = strchr(text, '\n'); at; at = strchr(at, '\n'))
-        *at = at[1] ? ';' : 0;
-    otp_log(OTELPROF_LOG_ERROR, "not profiling: %s", text);
+    otp_diagnosis_log(error, self.failure);
     return otp_error(error, "%s", self.failure);
 }
 

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "base/thread.h"
+#include "core/diagnosis.h"
 #include "core/engine.h"
 
 /* What other threads want, and what the profiler thread has done of it. Under `lock`. */
@@ -30,7 +31,8 @@ struct orders {
     uint32_t flush_done;   /* windows up to this wish were handed to the worker */
     bool started;          /* the start has ended, well or not */
     int start_result;
-    bool ended; /* the thread touches nothing any more */
+    bool given_up; /* somebody waited for the start, but not long enough */
+    bool ended;    /* the thread touches nothing any more */
 };
 
 struct otp_profiler {
@@ -46,13 +48,24 @@ struct otp_profiler {
 
 /* ---------------------------------------------------------------------------------- the thread's own side */
 
+/* Who gave up waiting hears from the log how the start ended. */
+static void say_late(const struct otp_profiler *profiler, int result) {
+    if (result)
+        otp_diagnosis_log(result, profiler->start_error);
+    else
+        otp_log(OTELPROF_LOG_INFO, "otelprof: profiling; the start took longer than the time that was given");
+}
+
 static void announce_start(struct otp_profiler *profiler, int result) {
     pthread_mutex_lock(&profiler->lock);
     profiler->orders.started = true;
     profiler->orders.start_result = result;
     snprintf(profiler->start_error, sizeof(profiler->start_error), "%s", result ? otp_error_text() : "");
+    bool late = profiler->orders.given_up;
     pthread_cond_broadcast(&profiler->changed);
     pthread_mutex_unlock(&profiler->lock);
+    if (late)
+        say_late(profiler, result);
 }
 
 static struct orders look(struct otp_profiler *profiler) {
@@ -201,6 +214,7 @@ int otp_profiler_wait_started(struct otp_profiler *profiler, uint64_t deadline_n
         ;
     bool started = profiler->orders.started;
     int result = profiler->orders.start_result;
+    profiler->orders.given_up |= !started;
     if (!started)
         result = otp_error(OTELPROF_E_TIMEOUT, "still starting in the background");
     else if (result)
