@@ -301,8 +301,11 @@ static void test_constructor(void) {
 static void test_timeout(void) {
     struct otelprof_options options = usual();
     options.start_timeout_ms = 0;
-    for (int round = 0; round < 5; round++) {
-        GIVES(OTELPROF_E_TIMEOUT, otelprof_init(&options));
+    int timeouts = 0;
+    for (int round = 0; round < 10; round++) {
+        int result = otelprof_init(&options); /* on a busy machine, the start may be the first to get a turn */
+        EXPECT(result == OTELPROF_E_TIMEOUT || result == 0);
+        timeouts += result == OTELPROF_E_TIMEOUT;
         int again = otelprof_init(&options);
         GIVES(OTELPROF_E_ALREADY, again);
         GIVES(0, otelprof_wait_ready(20000));
@@ -310,8 +313,13 @@ static void test_timeout(void) {
         burn_ms(50);
         GIVES(0, otelprof_shutdown(10000));
     }
-    GIVES(OTELPROF_E_TIMEOUT, otelprof_init(&options));
-    GIVES(0, otelprof_shutdown(20000)); /* in the middle of the start */
+    EXPECT(timeouts > 0);
+    timeouts = 0;
+    for (int round = 0; round < 10; round++) {
+        timeouts += otelprof_init(&options) == OTELPROF_E_TIMEOUT;
+        GIVES(0, otelprof_shutdown(20000)); /* in the middle of the start */
+    }
+    EXPECT(timeouts > 0);
     GIVES(OTELPROF_STATE_STOPPED, otelprof_state());
 }
 
