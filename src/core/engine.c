@@ -223,6 +223,7 @@ static void open_window(struct otp_engine *engine) {
 static void close_window(struct otp_engine *engine) {
     struct otp_window *window = engine->intake.window;
     count_expected(engine);
+    engine->live.windows_made += window != NULL;
     show_counters(engine);
     if (!window)
         return;
@@ -233,7 +234,6 @@ static void close_window(struct otp_engine *engine) {
     engine->live.lost_memory += counts->lost_memory;
     engine->live.detail_lowered += counts->detail_lowered;
     engine->live.stacks_cut += counts->stacks_cut;
-    engine->live.windows_made++;
     engine->intake.window = NULL;
     otp_window_close(window, otp_clock_ns(CLOCK_REALTIME), &delta);
     otp_worker_put(engine->worker, window);
