@@ -103,6 +103,66 @@ static void test_threads(void) {
     }
 }
 
+/* ------------------------------------------------------------------------------- everything at once */
+
+#define STORM_MS 4000
+
+static int any_call(unsigned choice) {
+    struct otelprof_stats seen = {.size = sizeof(seen)};
+    char text[1024];
+    switch (choice % 12) {
+    case 0:
+    case 1:
+        return start();
+    case 2:
+        return otelprof_shutdown(10000);
+    case 3:
+        return otelprof_flush(5000);
+    case 4:
+        return otelprof_enable(OTELPROF_CPU);
+    case 5:
+        return otelprof_disable(OTELPROF_CPU);
+    case 6:
+        return otelprof_stats(&seen);
+    case 7:
+        return otelprof_diagnose(text, sizeof(text)) > 0 ? 0 : OTELPROF_E_INVALID;
+    case 8:
+        return otelprof_wait_ready(50) == OTELPROF_E_TIMEOUT ? 0 : otelprof_wait_ready(20000);
+    default:
+        otelprof_span_exit(otelprof_span_enter(trace, span, 0));
+        burn_ms(2);
+        return 0;
+    }
+}
+
+static void *storm(void *seed) {
+    unsigned random = (unsigned)(uintptr_t)seed;
+    uint64_t until = expect_clock_ms(CLOCK_MONOTONIC) + STORM_MS;
+    while (expect_clock_ms(CLOCK_MONOTONIC) < until) {
+        random = random * 1664525u + 1013904223u;
+        int result = any_call(random >> 16);
+        expect(result == 0 || result == OTELPROF_E_BUSY || result == OTELPROF_E_ALREADY || result == OTELPROF_E_STATE,
+               __LINE__, "call %u gave %d", (random >> 16) % 12, result);
+    }
+    return NULL;
+}
+
+/* Every call from eight threads, in any order. */
+static void test_storm(void) {
+    pthread_t threads[8];
+    for (uintptr_t i = 0; i < 8; i++)
+        pthread_create(&threads[i], NULL, storm, (void *)(i + 1));
+    for (int i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    int last = otelprof_shutdown(10000);
+    EXPECT(last == 0 || last == OTELPROF_E_STATE);
+    GIVES(OTELPROF_STATE_STOPPED, otelprof_state());
+    struct otelprof_stats after = stats();
+    EXPECT(accounts(&after) && after.windows_made > 0);
+    GIVES(0, start());
+    GIVES(0, otelprof_shutdown(10000));
+}
+
 /* ------------------------------------------------------------------------------------ again and again */
 
 static int entries(const char *path) {
@@ -335,7 +395,8 @@ static void test_switch(void) {
     GIVES(0, otelprof_flush(10000));
     struct otelprof_stats second = stats();
     GIVES(first.samples_fired, second.samples_fired);
-    EXPECT(second.windows_made > first.windows_made && accounts(&second));
+    EXPECT(second.windows_made > first.windows_made && second.windows_made == second.windows_exported);
+    EXPECT(accounts(&second));
     GIVES(0, otelprof_enable(OTELPROF_CPU));
     burn_ms(300);
     GIVES(0, otelprof_disable(OTELPROF_CPU));
@@ -394,10 +455,10 @@ static const struct {
     const char *name;
     void (*test)(void);
 } cases[] = {
-    {"twice", test_twice},       {"threads", test_threads},         {"cycles", test_cycles},
-    {"off", test_off},           {"options", test_options},         {"nowhere", test_nowhere},
-    {"disabled", test_disabled}, {"constructor", test_constructor}, {"timeout", test_timeout},
-    {"switch", test_switch},     {"callback", test_callback},
+    {"storm", test_storm},     {"twice", test_twice},       {"threads", test_threads},
+    {"cycles", test_cycles},   {"off", test_off},           {"options", test_options},
+    {"nowhere", test_nowhere}, {"disabled", test_disabled}, {"constructor", test_constructor},
+    {"timeout", test_timeout}, {"switch", test_switch},     {"callback", test_callback},
 };
 
 int main(int argc, char **argv) {

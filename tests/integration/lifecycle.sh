@@ -38,7 +38,7 @@ ends() { # how, status
 for name in off options nowhere threads; do
     silent "$name" "$program" "$name" "$name"
 done
-for name in twice cycles constructor timeout switch callback; do
+for name in twice storm cycles constructor timeout switch callback; do
     silent "$name" "$program" "$name" "$name"
     [[ -n $(find "$name" -name '*.otlp') ]] || fail "$name: no profile was written"
 done
