@@ -51,7 +51,8 @@ OTP_BYTES_FIXED(u64, uint64_t)
 /* Bits past the 64th are dropped. */
 static inline uint64_t otp_bytes_uleb(struct otp_bytes *bytes) {
     uint64_t value = 0;
-    if (bytes->at < bytes->end && !(*bytes->at & 0x80)) /* nearly all */
+    /* Nearly all have one byte. NOLINTNEXTLINE(clang-analyzer-core.NullDereference): NULL is never before an end. */
+    if (bytes->at < bytes->end && !(*bytes->at & 0x80))
         return *bytes->at++;
     for (unsigned shift = 0;; shift += 7) {
         uint8_t byte = otp_bytes_u8(bytes);

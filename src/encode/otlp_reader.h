@@ -63,7 +63,7 @@ struct otp_otlp_value {
  * Opens a request; the bytes need not stay. 0; OTELPROF_E_INVALID (not such a request, an index out of its table, text
  * that is no UTF-8, nested too deep, too large; the sentence says which); OTELPROF_E_MEMORY.
  */
-int otp_otlp_read(const void *bytes, size_t size, struct otp_otlp_reader **reader);
+int otp_otlp_read(const void *bytes, size_t size, struct otp_otlp_reader **out);
 
 /* Takes NULL. */
 void otp_otlp_reader_free(struct otp_otlp_reader *reader);

@@ -30,7 +30,7 @@ struct otp_worker_config {
 };
 
 /* Starts the thread; does not wait for it. 0, OTELPROF_E_MEMORY, OTELPROF_E_SYSTEM. */
-int otp_worker_start(const struct otp_worker_config *config, struct otp_worker **worker);
+int otp_worker_start(const struct otp_worker_config *config, struct otp_worker **out);
 
 /* Hands over a closed window, the worker's from now on. Older windows that must make room are dropped and counted. */
 void otp_worker_put(struct otp_worker *worker, struct otp_window *window);
