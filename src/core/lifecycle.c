@@ -172,6 +172,8 @@ static int launch(struct otp_settings *settings) {
     const struct otp_profiler_options options = {*settings, dlsym(RTLD_DEFAULT, "__cxa_demangle"), set_state};
     struct otp_profiler *profiler = NULL;
     result = otp_profiler_start(&profiler, &options);
+    if (result)
+        otp_identity_marker_clear();
     pthread_mutex_lock(&self.lock);
     self.profiler = profiler;
     pthread_mutex_unlock(&self.lock);
