@@ -33,7 +33,7 @@ static int forked(int generations) {
         return 98;
     if (pid > 0)
         return wait_for(pid);
-    nanosleep(&(struct timespec){0, 300000000}, NULL); /* older than a followed child without privileges has to be */
+    nanosleep(&(struct timespec){1, 500000000}, NULL); /* 200 ms until a followed child starts, and time to do so */
     int result = generations > 1 ? forked(generations - 1) : 9;
     work();
     return result;
