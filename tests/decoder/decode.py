@@ -7,6 +7,7 @@ As a program: decode.py FILE|DIR... prints one JSON object a sample. Each file i
 import dataclasses
 import json
 import pathlib
+import signal
 import sys
 
 from opentelemetry.proto.collector.profiles.v1development import profiles_service_pb2
@@ -163,6 +164,7 @@ def main(arguments):
     if not arguments:
         print("usage: decode.py FILE|DIR...", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
     for path, _, request in load(arguments):
         for sample in samples(request):
             print(json.dumps({"from": path.name} | dataclasses.asdict(sample)))
