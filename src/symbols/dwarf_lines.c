@@ -329,6 +329,8 @@ static void find_body(void *argument) {
     if (!unit || !dwarf_offdie(dwarf->dwarf, unit->die, &die))
         return;
     bool lines = lines_allowed(dwarf, unit, &die);
+    Dwarf_Attribute attribute;
+    const char *directory = dwarf_formstring(dwarf_attr(&die, DW_AT_comp_dir, &attribute));
     dwarf->budget = FIND_BUDGET;
     if (function && dwarf_offdie(dwarf->dwarf, function->die, &chain[0])) {
         fill_frames(search, &die, lines, chain, find_chain(dwarf, search->address, chain));
@@ -337,6 +339,8 @@ static void find_body(void *argument) {
         line_of_address(&die, search->address, &search->frames[0]);
         search->found = search->frames[0].file ? 1 : 0;
     }
+    for (size_t i = 0; i < search->found; i++)
+        search->frames[i].directory = directory;
 }
 
 size_t otp_dwarf_find(struct otp_dwarf *dwarf, uint64_t address, struct otp_dwarf_frame *frames, size_t max) {

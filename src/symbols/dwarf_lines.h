@@ -27,6 +27,7 @@ enum otp_dwarf_result {
 struct otp_dwarf_frame {
     const char *name;
     const char *linkage_name;
+    const char *directory; /* of the compilation: relative files start there */
     const char *file;
     uint32_t line;
     uint32_t start_line;

@@ -30,23 +30,27 @@ struct otp_symbols {
     uint32_t window;
     struct otp_answer answer;
     char name[OTP_NAME_MAX + 1];
+    char path[OTP_NAME_MAX + 1];
     char debug_directory[];
 };
 
-/* A sixteenth for perf maps, a quarter for the kernel, the rest half and half for answers and indexes. */
+/*
+ * Half for answers (two generations: 16 MiB in all hold some 30,000 of one window), three eighths for indexes, a
+ * sixteenth each for the kernel and for perf maps.
+ */
 static bool make_parts(struct otp_symbols *symbols, const struct otp_symbols_options *options, size_t limit) {
     struct otp_named_modules_options modules = {
-        .index_limit = limit / 32 * 14,
+        .index_limit = limit / 8 * 3,
         .dwarf_limit = options->dwarf_limit_bytes ? options->dwarf_limit_bytes : DWARF_LIMIT,
         .dwarf_cpu_permille = options->dwarf_cpu_permille ? options->dwarf_cpu_permille : 10,
         .no_dwarf = options->no_dwarf,
         .debug_directory = symbols->debug_directory,
     };
     symbols->demangle = options->demangle;
-    symbols->cache = otp_result_cache_new(limit / 32 * 8);
+    symbols->cache = otp_result_cache_new(limit / 2);
     symbols->modules = otp_named_modules_new(&modules, &symbols->stats);
     symbols->kernel =
-        otp_kernel_symbols_new(options->kallsyms_path ? options->kallsyms_path : "/proc/kallsyms", limit / 4);
+        otp_kernel_symbols_new(options->kallsyms_path ? options->kallsyms_path : "/proc/kallsyms", limit / 16);
     symbols->perf_map =
         otp_perf_map_new(options->perf_map_directory ? options->perf_map_directory : "/tmp", limit / 16);
     return symbols->cache && symbols->modules && symbols->kernel && symbols->perf_map;
@@ -119,17 +123,32 @@ static const char *keep_demangled(struct otp_symbols *symbols, const char *mangl
     return kept;
 }
 
+/*
+ * The name to show: that of the source, for the symbol's may be an alias, or have a suffix (.cold, .part.0); in C++ the
+ * linkage name, for it says class and arguments.
+ */
+static const char *shown_name(const struct otp_dwarf_frame *frame, const char *symbol) {
+    const char *linkage = frame->linkage_name;
+    if (linkage && linkage[0] == '_' && linkage[1] == 'Z')
+        return linkage;
+    if (frame->name)
+        return frame->name;
+    return linkage ? linkage : symbol;
+}
+
 static bool make_line(struct otp_symbols *symbols, const struct otp_dwarf_frame *frame, const char *symbol,
                       struct otp_symbol_line *line) {
-    const char *linkage = frame->linkage_name ? frame->linkage_name : frame->name;
-    const char *system_name = symbol ? symbol : linkage;
-    /* The symbol may have a suffix (.cold, .part.0) that belongs to no source. */
-    const char *shown = linkage ? linkage : symbol;
+    const char *system_name = symbol ? symbol : frame->linkage_name;
+    const char *shown = shown_name(frame, symbol);
+    if (!system_name)
+        system_name = shown;
     *line = (struct otp_symbol_line){.line = frame->line, .start_line = frame->start_line};
     line->system_name = keep(symbols, system_name ? system_name : "?");
     line->function = keep_demangled(symbols, shown ? shown : "?");
-    if (frame->file)
-        line->file = keep(symbols, frame->file);
+    if (frame->file) {
+        otp_join_path(frame->directory, frame->file, symbols->path, sizeof(symbols->path));
+        line->file = keep(symbols, symbols->path);
+    }
     return line->system_name && line->function && (line->file || !frame->file);
 }
 

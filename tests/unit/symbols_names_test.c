@@ -277,6 +277,37 @@ START_TEST(test_clean_name) {
 }
 END_TEST
 
+START_TEST(test_join_path) {
+    static const struct {
+        const char *directory, *file, *joined;
+    } cases[] = {{"/src/math", "../include/a.h", "/src/include/a.h"},
+                 {"./math", "./a.c", "math/a.c"},
+                 {"./math", "../include/a.h", "include/a.h"},
+                 {"./ctype", "./ctype/b.c", "ctype/b.c"},
+                 {".", "../../a.h", "../../a.h"},
+                 {"a", "../../../b.c", "../../b.c"},
+                 {"/", "../x.c", "/../x.c"},
+                 {"/a//b/", "c.c", "/a/b/c.c"},
+                 {"/any", "/abs/../x.c", "/abs/../x.c"},
+                 {NULL, "x.c", "x.c"},
+                 {"", "x.c", "x.c"}};
+    char to[64];
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        otp_join_path(cases[i].directory, cases[i].file, to, sizeof(to));
+        ck_assert_str_eq(to, cases[i].joined);
+    }
+    for (size_t size = 2; size < 24; size++) {
+        char *small = malloc(size); /* a sanitizer sees each byte too many */
+        ck_assert_ptr_nonnull(small);
+        otp_join_path("/long/directory", "with/a/file.c", small, size);
+        ck_assert_uint_lt(strlen(small), size);
+        otp_join_path(NULL, "with/a/file.c", small, size);
+        ck_assert_uint_lt(strlen(small), size);
+        free(small);
+    }
+}
+END_TEST
+
 START_TEST(test_long_name) {
     folder_make();
     char *text = malloc(200000);
@@ -331,4 +362,4 @@ START_TEST(test_address_names) {
 END_TEST
 
 OTP_TEST_MAIN("symbols: names", 120, test_c_library, test_vdso, test_kernel, test_real_kernel, test_perf_map,
-              test_clean_name, test_long_name, test_address_names)
+              test_clean_name, test_join_path, test_long_name, test_address_names)
