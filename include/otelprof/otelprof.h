@@ -257,7 +257,8 @@ OTELPROF_API struct otelprof_span_token otelprof_span_enter(const uint8_t trace_
 /*
  * Goes back to the span (or none) that was active when `token` was made; spans entered since then and not exited
  * end with it. 0, or OTELPROF_E_ORDER: the token was used before, is from another thread, or from before a
- * shutdown; counted, and nothing happens. Since 0.1.
+ * shutdown; counted, and nothing happens. A token of an enter that did nothing (not running, no slot, bad ids) gives
+ * OTELPROF_E_ORDER too, not counted. Since 0.1.
  */
 OTELPROF_API int otelprof_span_exit(struct otelprof_span_token token);
 
@@ -271,7 +272,7 @@ OTELPROF_API int otelprof_span_attribute(const char *key, const char *value);
 
 /*
  * The index of an attribute key, 0 to 255, made if new; valid until the process ends. OTELPROF_E_LIMIT after 256
- * keys, OTELPROF_E_INVALID for an empty name or one over 128 bytes. Takes a lock when the key is new. Works
+ * keys, OTELPROF_E_INVALID for an empty name or one over 128 bytes. Takes no lock; a new key allocates once. Works
  * before otelprof_init(). Since 0.1.
  */
 OTELPROF_API int otelprof_attribute_key(const char *name);
@@ -299,7 +300,8 @@ OTELPROF_API int otelprof_context_detach(struct otelprof_span_token token);
 
 /*
  * Parses the value of a W3C traceparent header; the rules of the W3C recommendation, versions above 00 included.
- * 0, or OTELPROF_E_INVALID with the outputs untouched. Async-signal-safe. Since 0.1.
+ * 0, or OTELPROF_E_INVALID with the outputs untouched. Flags that W3C does not define come out as 0.
+ * Async-signal-safe. Since 0.1.
  */
 OTELPROF_API int otelprof_traceparent_parse(const char *header, size_t length, uint8_t trace_id[16], uint8_t span_id[8],
                                             uint8_t *flags);
@@ -315,7 +317,8 @@ OTELPROF_API int otelprof_traceparent_format(const uint8_t trace_id[16], const u
 
 /*
  * Names the calling thread, in full, in profiles; the kernel's own name (ps, top) gets the first 15 bytes. NULL or
- * "" is OTELPROF_E_INVALID; over 63 bytes is cut. Works whether or not the profiler runs. Since 0.1.
+ * "" is OTELPROF_E_INVALID; over 63 bytes is cut. OTELPROF_E_LIMIT: 2,048 threads have full names already, and only the
+ * kernel's is set. Works whether or not the profiler runs. Since 0.1.
  */
 OTELPROF_API int otelprof_thread_name(const char *name);
 
