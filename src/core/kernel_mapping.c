@@ -1,32 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/kernel_mapping.h"
 
-#include <elf.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/sys.h"
+#include "unwind/elf_source.h"
 
 /* No module of the process has this number. */
 #define KERNEL_MODULE UINT32_MAX
-
-static void take_build_id(struct otp_kernel_mapping *kernel, struct otp_bytes notes) {
-    while (!notes.bad && otp_bytes_left(&notes) >= 12) {
-        uint32_t name_size = otp_bytes_u32(&notes), size = otp_bytes_u32(&notes), type = otp_bytes_u32(&notes);
-        const uint8_t *name = otp_bytes_take(&notes, ((uint64_t)name_size + 3) & ~3ull);
-        const uint8_t *body = otp_bytes_take(&notes, ((uint64_t)size + 3) & ~3ull);
-        if (!name || !body || type != NT_GNU_BUILD_ID || name_size != 4 || memcmp(name, "GNU", 4))
-            continue;
-        if (size > sizeof(kernel->build_id))
-            return;
-        memcpy(kernel->build_id, body, size);
-        kernel->mapping.build_id = kernel->build_id;
-        kernel->mapping.build_id_size = size;
-        return;
-    }
-}
 
 void otp_kernel_mapping_read(struct otp_kernel_mapping *kernel) {
     uint8_t notes[8192];
@@ -39,6 +22,10 @@ void otp_kernel_mapping_read(struct otp_kernel_mapping *kernel) {
         return;
     ssize_t size = otp_sys.read(fd, notes, sizeof(notes));
     close(fd);
-    if (size > 0)
-        take_build_id(kernel, otp_bytes(notes, (size_t)size));
+    if (size <= 0)
+        return;
+    kernel->mapping.build_id_size =
+        (uint32_t)otp_notes_build_id(notes, (size_t)size, kernel->build_id, sizeof(kernel->build_id));
+    if (kernel->mapping.build_id_size)
+        kernel->mapping.build_id = kernel->build_id;
 }
