@@ -30,7 +30,9 @@ struct otp_capture {
     struct otp_program_sizes sizes;
     struct otp_program_set set;  /* in force */
     struct otp_program_set next; /* being filled, after otp_capture_grow() */
+    struct otp_program_sizes next_sizes;
     struct otp_cpu_clock *clock;
+    struct otp_cpu_clock *next_clock;
     struct otp_ring *ring;
     struct otp_region counters;
     uint64_t interval_ns;
@@ -116,9 +118,9 @@ int otp_capture_open(struct otp_capture **out, const struct otp_capture_options 
 void otp_capture_close(struct otp_capture *capture) {
     if (!capture)
         return;
+    otp_capture_grow_abandon(capture);
     otp_cpu_clock_close(capture->clock);
     otp_ring_close(capture->ring);
-    otp_program_set_close(&capture->next);
     otp_program_set_close(&capture->set);
     otp_region_park(&kept.control);
     otp_region_park(&kept.slots);
@@ -212,36 +214,34 @@ int otp_capture_follow_cpus(struct otp_capture *capture) {
 }
 
 int otp_capture_grow(struct otp_capture *capture, size_t rows, size_t pages, struct otp_tables_memory *memory) {
-    struct otp_program_sizes sizes = capture->sizes;
-    sizes.rows = rows;
-    sizes.pages = pages;
-    int result = otp_program_set_load(&capture->next, &sizes, &capture->set);
+    capture->next_sizes = capture->sizes;
+    capture->next_sizes.rows = rows;
+    capture->next_sizes.pages = pages;
+    int result = otp_program_set_load(&capture->next, &capture->next_sizes, &capture->set);
+    if (!result)
+        result = otp_cpu_clock_open(&capture->next_clock, capture->interval_ns, capture->next.cpu_program.fd);
     if (result)
-        return result;
-    capture->sizes.rows = rows;
-    capture->sizes.pages = pages;
-    capture->sets++;
-    tables_of(&capture->next, &sizes, memory);
-    return 0;
+        otp_capture_grow_abandon(capture);
+    else
+        tables_of(&capture->next, &capture->next_sizes, memory);
+    return result;
 }
 
-void otp_capture_grow_abandon(struct otp_capture *capture) { otp_program_set_close(&capture->next); }
+void otp_capture_grow_abandon(struct otp_capture *capture) {
+    otp_cpu_clock_close(capture->next_clock);
+    capture->next_clock = NULL;
+    otp_program_set_close(&capture->next);
+}
 
-int otp_capture_switch(struct otp_capture *capture) {
-    struct otp_cpu_clock *clock = NULL;
+void otp_capture_switch(struct otp_capture *capture) {
     otp_cpu_clock_close(capture->clock);
-    capture->clock = NULL;
-    int result = otp_cpu_clock_open(&clock, capture->interval_ns, capture->next.cpu_program.fd);
-    if (result)
-        return result;
-    capture->clock = clock;
-    capture->next.kernel_bytes += capture->set.kernel_bytes - capture->set.table_bytes[OTP_MAP_ROWS] -
-                                  capture->set.table_bytes[OTP_MAP_PAGES] - capture->set.table_bytes[OTP_MAP_RULES] -
-                                  capture->set.table_bytes[OTP_MAP_SEGMENTS];
     otp_program_set_close(&capture->set);
+    capture->clock = capture->next_clock;
     capture->set = capture->next;
+    capture->sizes = capture->next_sizes;
+    capture->sets++;
+    capture->next_clock = NULL;
     otp_program_set_init(&capture->next);
-    return 0;
 }
 
 size_t otp_capture_drain(struct otp_capture *capture, otp_capture_record_fn receiver, void *user) {
@@ -265,7 +265,9 @@ void otp_capture_counters(const struct otp_capture *capture, struct otp_cpu_coun
     }
 }
 
-uint64_t otp_capture_kernel_bytes(const struct otp_capture *capture) { return capture->set.kernel_bytes; }
+uint64_t otp_capture_kernel_bytes(const struct otp_capture *capture) {
+    return capture->set.own_bytes + capture->set.shared_bytes;
+}
 
 unsigned otp_capture_cpus(const struct otp_capture *capture) {
     return capture->clock ? otp_cpu_clock_count(capture->clock) : 0;
@@ -285,6 +287,8 @@ void otp_capture_forked_child(struct otp_capture *capture) {
     if (capture) {
         if (capture->clock)
             otp_cpu_clock_forked_child(capture->clock);
+        if (capture->next_clock)
+            otp_cpu_clock_forked_child(capture->next_clock);
         otp_program_set_forked_child(&capture->set);
         otp_program_set_forked_child(&capture->next);
     }

@@ -62,12 +62,13 @@ int otp_capture_self_check(struct otp_capture *capture);
 int otp_capture_follow_cpus(struct otp_capture *capture);
 
 /*
- * Loads a second set with larger tables; the first goes on meanwhile. Then the caller stops the events
- * (otp_capture_disable), fills `memory` (otp_tables_bind, publish), exchanges the programs (otp_capture_switch), and
- * starts the events again. otp_capture_grow_abandon() gives the second set back instead.
+ * Loads a second set with larger tables and opens its events; the first goes on meanwhile. 0, or a negative enum
+ * otelprof_error and nothing has changed. Then the caller stops the events (otp_capture_disable), fills `memory`
+ * (otp_tables_bind, publish), exchanges the sets (otp_capture_switch, which cannot fail), and starts the events again.
+ * otp_capture_grow_abandon() gives the second set back instead, while nothing is bound to its memory.
  */
 int otp_capture_grow(struct otp_capture *capture, size_t rows, size_t pages, struct otp_tables_memory *memory);
-int otp_capture_switch(struct otp_capture *capture);
+void otp_capture_switch(struct otp_capture *capture);
 void otp_capture_grow_abandon(struct otp_capture *capture);
 
 /* Hands over the records that are there. Returns how many. */

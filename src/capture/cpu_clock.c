@@ -142,17 +142,19 @@ void otp_cpu_clock_close(struct otp_cpu_clock *clock) {
     free(clock);
 }
 
+/* Tells every event that is still ours. The last error, if there was one. */
 static int tell_all(struct otp_cpu_clock *clock, unsigned long request, const char *name) {
+    int result = 0;
     for (unsigned cpu = 0; cpu < clock->cpus; cpu++) {
         struct otp_descriptor *event = &clock->events[cpu];
         if (event->fd < 0)
             continue;
         if (!otp_descriptor_intact(event))
-            return otp_error(OTELPROF_E_SYSTEM, "the event of CPU %u was closed by somebody else", cpu);
-        if (ioctl(event->fd, request, 0))
-            return otp_error_errno(OTELPROF_E_SYSTEM, errno, "ioctl(%s, CPU %u)", name, cpu);
+            result = otp_error(OTELPROF_E_SYSTEM, "the event of CPU %u was closed by somebody else", cpu);
+        else if (ioctl(event->fd, request, 0))
+            result = otp_error_errno(OTELPROF_E_SYSTEM, errno, "ioctl(%s, CPU %u)", name, cpu);
     }
-    return 0;
+    return result;
 }
 
 int otp_cpu_clock_enable(struct otp_cpu_clock *clock) {

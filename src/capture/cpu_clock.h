@@ -22,7 +22,7 @@ int otp_cpu_clock_open_own(struct otp_descriptor *event, uint64_t interval_ns, i
 /* Takes NULL. */
 void otp_cpu_clock_close(struct otp_cpu_clock *clock);
 
-/* Starts or stops all events. 0 or a negative enum otelprof_error. */
+/* Starts or stops all events that are still ours. 0, or a negative enum otelprof_error if it failed for one. */
 int otp_cpu_clock_enable(struct otp_cpu_clock *clock);
 int otp_cpu_clock_disable(struct otp_cpu_clock *clock);
 

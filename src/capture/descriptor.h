@@ -33,7 +33,10 @@ int otp_descriptor_adopt(struct otp_descriptor *descriptor, int fd, enum otp_des
 /* True if the number still means the object that was taken. */
 bool otp_descriptor_intact(const struct otp_descriptor *descriptor);
 
-/* Closes it if it is still ours, and forgets it either way. Async-signal-safe. */
+/*
+ * Closes it if it is still ours, and forgets it either way. Makes no call that a seccomp filter of the host is likely
+ * to punish. Async-signal-safe.
+ */
 void otp_descriptor_close(struct otp_descriptor *descriptor);
 
 #endif

@@ -127,12 +127,12 @@ static int map_table(struct otp_program_set *set, struct otelprof_bpf *object, i
         return result;
     set->tables[which] = region.address;
     set->table_bytes[which] = size;
-    set->kernel_bytes += size;
+    set->own_bytes += size;
     return 0;
 }
 
 /* Takes from the object what is needed for good; the rest of libbpf's memory goes with the object. */
-static int take(struct otp_program_set *set, struct otelprof_bpf *object, const struct otp_program_set *base) {
+static int take(struct otp_program_set *set, struct otelprof_bpf *object) {
     int result =
         otp_descriptor_take(&set->cpu_program, bpf_program__fd(object->progs.otp_cpu), OTP_DESCRIPTOR_BPF_PROGRAM);
     if (!result)
@@ -141,15 +141,15 @@ static int take(struct otp_program_set *set, struct otelprof_bpf *object, const 
     for (int i = 0; i < OTP_MAP_SHARED_COUNT && !result; i++) {
         struct bpf_map *map = shared_map(object, i);
         result = otp_descriptor_take(&set->shared[i], bpf_map__fd(map), OTP_DESCRIPTOR_BPF_MAP);
-        if (!base && i != OTP_MAP_TASKS)
-            set->kernel_bytes += i == OTP_MAP_RING
+        if (i != OTP_MAP_TASKS)
+            set->shared_bytes += i == OTP_MAP_RING
                                      ? bpf_map__max_entries(map)
                                      : otp_region_array_size(bpf_map__max_entries(map), bpf_map__value_size(map));
     }
     for (int i = 0; i < OTP_MAP_TABLE_COUNT && !result; i++)
         result = map_table(set, object, i);
     struct bpf_map *scratch = object->maps.otp_scratch;
-    set->kernel_bytes += (uint64_t)libbpf_num_possible_cpus() * bpf_map__value_size(scratch);
+    set->own_bytes += (uint64_t)libbpf_num_possible_cpus() * bpf_map__value_size(scratch);
     return result;
 }
 
@@ -174,7 +174,7 @@ int otp_program_set_load(struct otp_program_set *set, const struct otp_program_s
     if (!result)
         result = otelprof_bpf__load(object);
     if (!result)
-        result = take(set, object, base);
+        result = take(set, object);
     otelprof_bpf__destroy(object);
     if (!result)
         return 0;

@@ -49,7 +49,8 @@ struct otp_program_set {
     struct otp_descriptor shared[OTP_MAP_SHARED_COUNT];
     void *tables[OTP_MAP_TABLE_COUNT]; /* mapped; the descriptors are not needed any more */
     size_t table_bytes[OTP_MAP_TABLE_COUNT];
-    uint64_t kernel_bytes; /* of all maps that this set made */
+    uint64_t own_bytes;    /* kernel memory of the maps that go with this set */
+    uint64_t shared_bytes; /* of those that stay */
 };
 
 /* Every descriptor -1, every pointer NULL: what otp_program_set_close() takes at any time. */

@@ -327,9 +327,9 @@ int otp_tables_publish(struct otp_tables *tables, const struct otp_modules *modu
     uint32_t other = (control->directory & 1) ^ 1;
     size_t modules_count = otp_modules_count(modules), count = 0;
     size_t too_many = modules_count > OTP_SEGMENTS_MAX ? modules_count - OTP_SEGMENTS_MAX : 0, left_out = 0;
-    bool limit = too_many > 0;
+    bool limit = false;
     tables->stats.modules_frameptr = 0;
-    tables->stats.modules_uncovered = too_many;
+    tables->stats.modules_uncovered = tables->stats.modules_left_out = too_many;
     for (size_t i = 0; i < modules_count && count < OTP_SEGMENTS_MAX; i++) {
         const struct otp_module *module = otp_modules_at(modules, i);
         if (left_out < too_many && module->anonymous) { /* files first: what has no file has no names either */

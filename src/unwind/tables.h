@@ -39,6 +39,7 @@ struct otp_tables_stats {
     uint64_t modules_built;     /* sets of rows made so far */
     uint64_t modules_reused;    /* modules that came again and found their rows */
     uint64_t modules_uncovered; /* of the directory in force: no room, or rows could not be made */
+    uint64_t modules_left_out;  /* of those: over OTP_SEGMENTS_MAX */
     uint64_t modules_frameptr;  /* of the directory in force: without .eh_frame, or anonymous */
     uint64_t unsupported_rows;  /* of all that was built: rules that the tables cannot hold */
     uint64_t bad_entries;       /* of all that was built: entries of .eh_frame that made no sense */
@@ -73,8 +74,9 @@ int otp_tables_bind(struct otp_tables *tables, const struct otp_tables_memory *m
 
 /*
  * Puts new rows into the memory bound and a directory of all mapped modules in force, under the next generation.
- * 0; OTELPROF_E_LIMIT: published, but something did not fit, and its segment is marked OTP_SEGMENT_UNCOVERED (or is
- * missing, over OTP_SEGMENTS_MAX); OTELPROF_E_STATE: nothing bound.
+ * 0; OTELPROF_E_LIMIT: published, but something did not fit, and its segment is marked OTP_SEGMENT_UNCOVERED: larger
+ * memory would help; OTELPROF_E_STATE: nothing bound. Modules over OTP_SEGMENTS_MAX are left out, anonymous ones
+ * first, and counted (modules_left_out, also in modules_uncovered).
  */
 int otp_tables_publish(struct otp_tables *tables, const struct otp_modules *modules);
 
