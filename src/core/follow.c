@@ -12,10 +12,10 @@
 #include "base/fork_guard.h"
 #include "base/thread.h"
 #include "context/context.h"
-#include "core/lifecycle.h"
 
 static struct {
     pthread_once_t once;
+    const struct otp_follow_calls *calls;
     int result;
     pid_t pid;            /* of the process for which the handler ran last, or that registered */
     _Atomic int starting; /* 1: a thread is on its way to start this child */
@@ -24,7 +24,7 @@ static struct {
 static void in_child(void) {
     follow.pid = getpid();
     atomic_store(&follow.starting, 0);
-    otp_lifecycle_forked_child();
+    follow.calls->forked_child();
 }
 
 static void child_call(void);
@@ -35,7 +35,8 @@ static void do_register(void) {
     follow.result = pthread_atfork(NULL, NULL, in_child);
 }
 
-int otp_follow_register(void) {
+int otp_follow_register(const struct otp_follow_calls *calls) {
+    follow.calls = calls; /* one thread starts at a time */
     pthread_once(&follow.once, do_register);
     return follow.result ? otp_error_errno(OTELPROF_E_MEMORY, follow.result, "pthread_atfork") : 0;
 }
@@ -48,19 +49,12 @@ bool otp_follow_missed(void) {
     return true;
 }
 
-static int start_child(void) {
-    struct otelprof_options options;
-    if (!otp_lifecycle_last_options(&options))
-        return otp_error(OTELPROF_E_STATE, "the parent was not running");
-    return otelprof_init(&options);
-}
-
 static void *start_later(void *argument) {
     unsigned delay_ms = (unsigned)(uintptr_t)argument;
     struct timespec delay = {delay_ms / 1000, (long)(delay_ms % 1000) * 1000000};
     while (nanosleep(&delay, &delay) && errno == EINTR)
         ;
-    start_child();
+    follow.calls->start();
     return NULL;
 }
 
@@ -76,13 +70,13 @@ static int start_on_a_thread(unsigned delay_ms) {
 
 /* A span call in a child that is off. */
 static void child_call(void) {
-    if (!otp_lifecycle_follows() || atomic_load(&follow.starting))
+    if (!follow.calls->follows() || atomic_load(&follow.starting))
         return;
     start_on_a_thread(0);
 }
 
 int otelprof_private_child_start(unsigned delay_ms) {
-    if (!otp_lifecycle_follows() || otp_fork_guard_mine())
+    if (!follow.calls || !follow.calls->follows() || otp_fork_guard_mine())
         return OTELPROF_E_STATE;
-    return delay_ms ? start_on_a_thread(delay_ms) : start_child();
+    return delay_ms ? start_on_a_thread(delay_ms) : follow.calls->start();
 }

@@ -10,14 +10,18 @@
 #include <otelprof/otelprof.h>
 #include <stdbool.h>
 
-/* Registers the handlers, once a process. 0 or OTELPROF_E_MEMORY. */
-int otp_follow_register(void);
+/* What a fork asks of the lifecycle. */
+struct otp_follow_calls {
+    void (*forked_child)(void); /* in the child's fork handler: close and forget. Async-signal-safe */
+    bool (*follows)(void);      /* a child shall start by itself */
+    int (*start)(void);         /* starts the child with the parent's options. 0 or a negative enum otelprof_error */
+};
+
+/* Registers the handler, once a process. `calls` is static. Not by two threads at once. 0 or OTELPROF_E_MEMORY. */
+int otp_follow_register(const struct otp_follow_calls *calls);
 
 /* True in a child whose fork ran no handler (_Fork, raw clone). Forgets it. */
 bool otp_follow_missed(void);
-
-/* What the handler calls in the child, async-signal-safe; lifecycle.c. */
-void otp_lifecycle_forked_child(void);
 
 /*
  * For the preload object, in a child after fork() has returned: starts it with the parent's options if forks are

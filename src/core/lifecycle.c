@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/lifecycle.h"
-
+/* The one profiler of this process: its state, and who may start and stop it. */
 #include <dlfcn.h>
 #include <errno.h>
+#include <otelprof/otelprof.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -86,6 +86,40 @@ static struct otp_profiler *take_away(void) {
     return profiler;
 }
 
+/* ------------------------------------------------------------------------------------------ forked child */
+
+static void forked_child(void) {
+    if (self.profiler)
+        otp_profiler_forked_child(self.profiler);
+    otp_capture_forget_regions();
+    otp_context_forked_child();
+    otp_process_context_child();
+    otp_identity_marker_forget();
+    otp_log_forget();
+    /* Other threads of the parent may have held these. */
+    pthread_mutex_init(&self.busy, NULL);
+    pthread_mutex_init(&self.lock, NULL);
+    pthread_cond_init(&self.idle, NULL);
+    self.users = 0;
+    self.profiler = NULL; /* its memory is abandoned: nobody knows in what state it is */
+    self.error = 0;
+    memset(&self.ended, 0, sizeof(self.ended));
+    atomic_store(&self.state, OTELPROF_STATE_OFF);
+}
+
+static bool child_follows(void) { return self.follow; }
+
+static int start_child(void) {
+    struct otelprof_options options = self.options;
+    return self.have_options ? otelprof_init(&options) : otp_error(OTELPROF_E_STATE, "the parent was not running");
+}
+
+/* In a child that is on its way to a start of its own. */
+static void become_child(void) {
+    if (self.profiler || otp_follow_missed())
+        forked_child();
+}
+
 /* ------------------------------------------------------------------------------------------------ start */
 
 static void log_to_stderr(void *user, enum otelprof_log_level level, const char *message) {
@@ -121,14 +155,6 @@ static void remember(const struct otp_settings *settings) {
     self.follow = settings->options.fork_mode == OTELPROF_FORK_FOLLOW;
 }
 
-bool otp_lifecycle_follows(void) { return self.follow; }
-
-bool otp_lifecycle_last_options(struct otelprof_options *options) {
-    if (self.have_options)
-        *options = self.options;
-    return self.have_options;
-}
-
 /* One message, through the logger: where we stand. */
 static void say_started(const struct otp_settings *settings) {
     char types[64];
@@ -155,9 +181,10 @@ static int check_output(const struct otp_settings *settings) {
 }
 
 static int launch(struct otp_settings *settings) {
+    static const struct otp_follow_calls calls = {forked_child, child_follows, start_child};
     int result = otp_fork_guard_arm();
     if (!result)
-        result = otp_follow_register();
+        result = otp_follow_register(&calls);
     if (!result)
         result = otp_attribute_keys_allow(settings->attributes_allow);
     if (!result)
@@ -202,7 +229,8 @@ static void sweep_failed_start(void) {
     }
 }
 
-int otp_lifecycle_start(struct otp_settings *settings) {
+/* Starts with settings that are complete; they are ours from now on. */
+static int start(struct otp_settings *settings) {
     uint64_t timeout_ms = (uint64_t)settings->options.start_timeout_ms;
     struct otp_settings shown = *settings; /* its strings are the profiler's, and live as long as it */
     set_logger(settings);
@@ -231,7 +259,7 @@ int otp_lifecycle_start(struct otp_settings *settings) {
 int otelprof_init(const struct otelprof_options *options) {
     int saved = errno;
     if (otp_fork_word && !otp_fork_guard_mine())
-        otp_lifecycle_become_child();
+        become_child();
     if (pthread_mutex_trylock(&self.busy)) {
         errno = saved;
         return otp_error(OTELPROF_E_BUSY, "another thread is starting or stopping the profiler");
@@ -242,7 +270,7 @@ int otelprof_init(const struct otelprof_options *options) {
     if (self.profiler)
         result = otp_error(OTELPROF_E_ALREADY, "already running");
     else if (!(result = otp_settings_make(&settings, options)))
-        result = otp_lifecycle_start(&settings);
+        result = start(&settings);
     pthread_mutex_unlock(&self.busy);
     errno = saved;
     return result;
@@ -383,30 +411,4 @@ size_t otelprof_diagnose(char *text, size_t size) {
     if (size)
         snprintf(text, size, "%s", whole);
     return (size_t)length;
-}
-
-/* ------------------------------------------------------------------------------------------ forked child */
-
-void otp_lifecycle_forked_child(void) {
-    if (self.profiler)
-        otp_profiler_forked_child(self.profiler);
-    otp_capture_forget_regions();
-    otp_context_forked_child();
-    otp_process_context_child();
-    otp_identity_marker_forget();
-    otp_log_forget();
-    /* Other threads of the parent may have held these. */
-    pthread_mutex_init(&self.busy, NULL);
-    pthread_mutex_init(&self.lock, NULL);
-    pthread_cond_init(&self.idle, NULL);
-    self.users = 0;
-    self.profiler = NULL; /* its memory is abandoned: nobody knows in what state it is */
-    self.error = 0;
-    memset(&self.ended, 0, sizeof(self.ended));
-    atomic_store(&self.state, OTELPROF_STATE_OFF);
-}
-
-void otp_lifecycle_become_child(void) {
-    if (self.profiler || otp_follow_missed())
-        otp_lifecycle_forked_child();
 }
