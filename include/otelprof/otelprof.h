@@ -151,10 +151,12 @@ struct otelprof_options {
     const char *service_namespace;   /* service.namespace of OTEL_RESOURCE_ATTRIBUTES */
     const char *resource_attributes; /* OTEL_RESOURCE_ATTRIBUTES: "key=value,key=value", percent-encoded */
 
-    int64_t profiles;  /* OTELPROF_PROFILES=cpu,...: bits of enum otelprof_profile_type; default: all of this release */
-    int64_t rate_hz;   /* OTELPROF_RATE: CPU samples a second on each CPU, 1 to 10000; default 99 */
-    int64_t window_ms; /* OTELPROF_WINDOW_MS: length of an export window, 100 to 600000; default 10000 */
-    int64_t detail;    /* OTELPROF_DETAIL=full|named|merged: enum otelprof_detail; default full */
+    int64_t profiles; /* OTELPROF_PROFILES=cpu,...: bits of enum otelprof_profile_type; default: all of this release */
+    int64_t rate_hz;  /* OTELPROF_RATE: CPU samples a second on each CPU, 1 to 10000; default 99 */
+    /* OTELPROF_WINDOW_MS: length of an export window, 100 to 600000; default 10000. One that has half of the memory
+     * that a window may take ends earlier, while the exporter keeps up. */
+    int64_t window_ms;
+    int64_t detail;        /* OTELPROF_DETAIL=full|named|merged: enum otelprof_detail; default full */
     int64_t kernel_frames; /* OTELPROF_KERNEL_FRAMES: 1 takes the kernel part of stacks too (default), 0 does not */
     /* OTELPROF_MAX_THREADS: threads that can be inside spans at once, 16 to 65536; default 1024. Each takes 576 bytes
      * of kernel memory. A thread without a slot is a counted loss. */

@@ -79,6 +79,30 @@ void *otp_arena_alloc(struct otp_arena *arena, size_t size) {
     return block;
 }
 
+void otp_arena_release(struct otp_arena *arena, const void *block, size_t size) {
+    /* A small block shares its chunk. */
+    if (!block || ((size + 7) & ~(size_t)7) + sizeof(struct chunk) <= CHUNK)
+        return;
+    for (struct chunk **link = &arena->chunks; *link; link = &(*link)->next) {
+        struct chunk *chunk = *link;
+        if (block == chunk + 1) {
+            *link = chunk->next;
+            arena->held -= chunk->size;
+            free(chunk);
+            return;
+        }
+    }
+}
+
+void *otp_arena_grow(struct otp_arena *arena, void *block, size_t old_size, size_t new_size) {
+    void *larger = otp_arena_alloc(arena, new_size);
+    if (!larger || !old_size)
+        return larger;
+    memcpy(larger, block, old_size);
+    otp_arena_release(arena, block, old_size);
+    return larger;
+}
+
 char *otp_arena_copy(struct otp_arena *arena, const void *bytes, size_t size) {
     char *copy = otp_arena_alloc(arena, size + 1);
     if (copy && size)

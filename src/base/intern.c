@@ -12,7 +12,6 @@ struct entry {
     uint32_t hash;
 };
 
-/* Arrays that are outgrown stay in the arena: at most as much again as those in use. */
 struct otp_intern {
     struct otp_arena *arena;
     struct entry *entries;
@@ -26,18 +25,21 @@ static int grow(struct otp_intern *set) {
     uint32_t capacity = set->capacity ? set->capacity * 2 : 64;
     if (capacity > UINT32_MAX / 4)
         return -1;
-    struct entry *entries = otp_arena_alloc(set->arena, (size_t)capacity * sizeof(*entries));
-    uint32_t *table = entries ? otp_arena_alloc(set->arena, (size_t)capacity * 2 * sizeof(*table)) : NULL;
-    if (!table)
+    uint32_t *table = otp_arena_alloc(set->arena, (size_t)capacity * 2 * sizeof(*table));
+    struct entry *entries = table ? otp_arena_grow(set->arena, set->entries, set->capacity * sizeof(*entries),
+                                                   (size_t)capacity * sizeof(*entries))
+                                  : NULL;
+    if (!entries) {
+        otp_arena_release(set->arena, table, (size_t)capacity * 2 * sizeof(*table));
         return -1;
-    if (set->count)
-        memcpy(entries, set->entries, set->count * sizeof(*entries));
+    }
     for (uint32_t i = 0; i < set->count; i++) {
         uint32_t at = entries[i].hash & (capacity * 2 - 1);
         while (table[at])
             at = (at + 1) & (capacity * 2 - 1);
         table[at] = i + 1;
     }
+    otp_arena_release(set->arena, set->table, set->table_size * sizeof(*table));
     set->entries = entries;
     set->table = table;
     set->capacity = capacity;

@@ -99,24 +99,28 @@ static uint64_t jittered_window_ms(struct otp_engine *engine) {
     return length - length / 10 + (engine->random >> 33) % (length / 5 + 1);
 }
 
-static void open_window(struct otp_engine *engine) {
+static size_t window_limit(const struct otp_engine *engine) {
+    return (size_t)engine->settings->options.memory_limit_bytes / WINDOW_SHARE;
+}
+
+/* A window that starts at `start_ns`, unix time. */
+static void open_window(struct otp_engine *engine, uint64_t start_ns) {
     const struct otelprof_options *options = &engine->settings->options;
     const struct otp_window_config config = {
-        .memory_limit_bytes = (size_t)options->memory_limit_bytes / WINDOW_SHARE,
+        .memory_limit_bytes = window_limit(engine),
         .detail = (enum otelprof_detail)options->detail,
         .period = {[OTP_PROFILE_CPU] = 1000000000u / (uint64_t)options->rate_hz},
         .rung = "ebpf",
         .key_name = key_name,
     };
-    uint64_t now = otp_clock_ns(CLOCK_REALTIME);
     engine->intake.unix_minus_clock_ns = unix_minus_clock(engine);
-    engine->intake.window_start_ns = now;
-    engine->intake.window = otp_window_new(&config, now);
+    engine->intake.window_start_ns = start_ns;
+    engine->intake.window = otp_window_new(&config, start_ns);
     engine->window_end_ns = otp_clock_ns(CLOCK_MONOTONIC) + jittered_window_ms(engine) * NANOS_PER_MS;
 }
 
-/* Hands the window over, with how far each counter went since the last one. */
-static void close_window(struct otp_engine *engine) {
+/* Hands the window over, which ends at `end_ns`, with how far each counter went since the last one. */
+static void close_window(struct otp_engine *engine, uint64_t end_ns) {
     struct otp_window *window = engine->intake.window;
     count_expected(engine);
     engine->account.live.windows_made += window != NULL;
@@ -126,17 +130,33 @@ static void close_window(struct otp_engine *engine) {
     struct otelprof_stats delta;
     otp_account_window(&engine->account, otp_window_counts(window), &delta);
     engine->intake.window = NULL;
-    otp_window_close(window, otp_clock_ns(CLOCK_REALTIME), &delta);
+    otp_window_close(window, end_ns, &delta);
     otp_worker_put(engine->worker, window);
 }
 
 /* ------------------------------------------------------------------------------------------------- working */
 
-static void take_record(void *user, const void *record, size_t size) { otp_intake_record(user, record, size); }
+/*
+ * A window that is half full ends early while the exporter keeps up, so that a busy machine costs shorter windows and
+ * not detail. The next one begins where this one ends: at the record taken in last.
+ */
+static void end_full_window(struct otp_engine *engine) {
+    size_t size = engine->intake.window ? otp_window_size(engine->intake.window) : 0;
+    if (size < window_limit(engine) / 2 || !otp_worker_has_room(engine->worker, size))
+        return;
+    close_window(engine, engine->intake.last_ns);
+    open_window(engine, engine->intake.last_ns);
+}
+
+static void take_record(void *user, const void *record, size_t size) {
+    struct otp_engine *engine = user;
+    otp_intake_record(&engine->intake, record, size);
+    end_full_window(engine);
+}
 
 static void drain(struct otp_engine *engine) {
     otp_table_keeper_rescan_if_wanted(&engine->keeper, engine->sampling);
-    otp_capture_drain(engine->capture, take_record, &engine->intake);
+    otp_capture_drain(engine->capture, take_record, engine);
     otp_table_keeper_rearm(&engine->keeper);
 }
 
@@ -157,8 +177,9 @@ static void look_after_things(struct otp_engine *engine) {
 
 void otp_engine_end_window(struct otp_engine *engine) {
     drain(engine);
-    close_window(engine);
-    open_window(engine);
+    uint64_t now = otp_clock_ns(CLOCK_REALTIME);
+    close_window(engine, now);
+    open_window(engine, now);
 }
 
 void otp_engine_work(struct otp_engine *engine) {
@@ -285,7 +306,7 @@ static int start_export(struct otp_engine *engine) {
         .exporter = exporter,
         .resource = otp_resource_set_get(engine->resource),
         .symbolizer = otp_symbolizer_of(engine->symbols),
-        .queue_bytes = (size_t)options->memory_limit_bytes / WINDOW_SHARE,
+        .queue_bytes = window_limit(engine),
         .options = {.memory_bytes = (size_t)options->memory_limit_bytes / ENCODER_SHARE},
         .on_start = export_thread_started,
         .user = engine,
@@ -320,7 +341,7 @@ int otp_engine_start(struct otp_engine *engine) {
         result = start_context(engine);
     if (result)
         return result;
-    open_window(engine);
+    open_window(engine, otp_clock_ns(CLOCK_REALTIME));
     otp_account_begin(&engine->account);
     if (engine->settings->options.profiles & OTELPROF_CPU)
         result = otp_capture_enable(engine->capture);
@@ -342,7 +363,7 @@ void otp_engine_quit(struct otp_engine *engine) {
         drain(engine);
     }
     if (engine->worker)
-        close_window(engine);
+        close_window(engine, otp_clock_ns(CLOCK_REALTIME));
     show_counters(engine);
     /* The export thread begins by a look at the capture. */
     while (engine->worker && sem_wait(&engine->export_up) && errno == EINTR)

@@ -101,6 +101,7 @@ void otp_intake_record(struct otp_intake *intake, const void *record, size_t siz
     char name[64];
     thread_name_of(&parts.header, name, sizeof(name));
     uint64_t time = parts.header.time_ns + (uint64_t)intake->unix_minus_clock_ns;
+    intake->last_ns = time;
     struct otp_sample sample = {
         .type = OTP_PROFILE_CPU,
         .time_unix_ns = time < intake->window_start_ns ? intake->window_start_ns : time,

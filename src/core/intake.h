@@ -18,6 +18,7 @@ struct otp_intake {
     struct otp_window *window;   /* that samples go to; NULL: none can be taken */
     int64_t unix_minus_clock_ns; /* add it to a record's time */
     uint64_t window_start_ns;    /* unix; earlier samples count as of the start */
+    uint64_t last_ns;            /* unix: of the record taken in last */
     uint64_t lost_decode;
     uint64_t lost_memory;             /* no window, or the window could not take it */
     const struct otp_mapping *kernel; /* the mapping of kernel frames; NULL: they go without */

@@ -290,6 +290,13 @@ int otp_worker_start(const struct otp_worker_config *config, struct otp_worker *
     return error;
 }
 
+bool otp_worker_has_room(struct otp_worker *worker, size_t bytes) {
+    pthread_mutex_lock(&worker->lock);
+    bool fits = otp_queue_fits(&worker->queue, bytes);
+    pthread_mutex_unlock(&worker->lock);
+    return fits;
+}
+
 void otp_worker_put(struct otp_worker *worker, struct otp_window *window) {
     struct otp_window *dropped[OTP_QUEUE_WINDOWS_MAX + 1];
     size_t dropped_count = 0, bytes = otp_window_size(window);

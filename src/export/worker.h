@@ -9,6 +9,7 @@
 #define OTP_EXPORT_WORKER_H
 
 #include <otelprof/otelprof.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,9 @@ int otp_worker_start(const struct otp_worker_config *config, struct otp_worker *
 
 /* Hands over a closed window, the worker's from now on. Older windows that must make room are dropped and counted. */
 void otp_worker_put(struct otp_worker *worker, struct otp_window *window);
+
+/* True if a window of so many bytes could be put now without pushing out another. Any thread. */
+bool otp_worker_has_room(struct otp_worker *worker, size_t bytes);
 
 /*
  * Waits until every window put before has been exported. 0; OTELPROF_E_EXPORT one of them was lost, in part or in

@@ -64,11 +64,9 @@ int otp_window_reserve(struct otp_window *window, void **array, uint32_t *capaci
     uint32_t larger = *capacity ? *capacity * 2 : 32;
     while (number >= larger)
         larger *= 2;
-    void *copy = otp_arena_alloc(window->arena, (size_t)larger * size);
+    void *copy = otp_arena_grow(window->arena, *array, (size_t)*capacity * size, (size_t)larger * size);
     if (!copy)
         return -1;
-    if (*capacity)
-        memcpy(copy, *array, (size_t)*capacity * size);
     *array = copy;
     *capacity = larger;
     return 0;

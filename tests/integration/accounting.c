@@ -15,9 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum loss { NONE, RING_FULL, MEMORY, WINDOW_DROPPED, EXPORT_FAILED, SHUTDOWN, LOSSES };
-static const char *const loss_names[LOSSES] = {"none",           "ring_full",     "memory",
-                                               "window_dropped", "export_failed", "shutdown"};
+/* CROWDED: more samples than a window holds, while the exporter keeps up: nothing is lost, not even detail. */
+enum loss { NONE, RING_FULL, MEMORY, WINDOW_DROPPED, EXPORT_FAILED, SHUTDOWN, CROWDED, LOSSES };
+static const char *const loss_names[LOSSES] = {"none",          "ring_full", "memory", "window_dropped",
+                                               "export_failed", "shutdown",  "crowded"};
 
 static volatile unsigned long sum;
 static atomic_bool slow;
@@ -76,39 +77,55 @@ static void set_up(enum loss loss, struct otelprof_options *options, const char 
     options->window_ms = 500;
     options->start_timeout_ms = 10000;
     options->export_bytes = take_none;
-    if (loss == NONE || loss == RING_FULL || loss == MEMORY) {
+    if (loss == NONE || loss == RING_FULL || loss == CROWDED) {
         options->export_bytes = NULL;
         options->output_dir = directory;
     }
     if (loss == RING_FULL)
         options->ring_bytes = 4096;
-    if (loss == MEMORY) {
+    if (loss == MEMORY || loss == CROWDED) {
         options->memory_limit_bytes = 16 << 20;
         options->window_ms = 60000;
         options->rate_hz = 10000;
     }
     if (loss == EXPORT_FAILED)
         options->export_bytes = refuse;
-    if (loss == WINDOW_DROPPED || loss == SHUTDOWN) {
+    if (loss == WINDOW_DROPPED || loss == SHUTDOWN || loss == MEMORY) {
         atomic_store(&slow, true);
         options->export_bytes = dawdle;
         options->memory_limit_bytes = 16 << 20;
-        options->window_ms = loss == SHUTDOWN ? 60000 : 500;
+        options->window_ms = loss == WINDOW_DROPPED ? 500 : 60000;
+        if (loss == SHUTDOWN)
+            options->rate_hz = 1000; /* one window, far from full */
+    }
+}
+
+/* The export goes on, and the windows that ended early and waited are sent before the last one comes. */
+static void clear_queue(void) {
+    struct otelprof_stats stats = {.size = sizeof(stats)};
+    atomic_store(&slow, false);
+    for (int i = 0; i < 500 && stats.windows_exported < 2; i++) {
+        usleep(20000);
+        otelprof_stats(&stats);
     }
 }
 
 static bool judge(enum loss loss, const struct otelprof_stats *s) {
     const uint64_t lost[LOSSES] = {
-        0, s->lost_ring_full, s->lost_memory, s->lost_window_dropped, s->lost_export_failed, s->lost_shutdown};
+        0, s->lost_ring_full, s->lost_memory, s->lost_window_dropped, s->lost_export_failed, s->lost_shutdown, 0};
     uint64_t all = s->lost_decode + s->lost_scratch;
     bool good = s->lost_decode == 0 && s->lost_scratch == 0 && s->samples_fired > 500;
-    for (int i = 1; i < LOSSES; i++) {
+    for (int i = 1; i < CROWDED; i++) {
         all += lost[i];
         bool moved = lost[i] != 0;
         if (moved != (i == (int)loss)) {
             printf("counter lost_%s is %" PRIu64 "\n", loss_names[i], lost[i]);
             good = false;
         }
+    }
+    if (loss == CROWDED && (s->detail_lowered || s->stacks_cut || s->windows_made < 3)) {
+        printf("a window of a minute should have ended early: %" PRIu64 " windows\n", s->windows_made);
+        good = false;
     }
     printf("%s: fired %" PRIu64 " = exported %" PRIu64 " + lost %" PRIu64 "; detail lowered %" PRIu64
            ", stacks cut %" PRIu64 "\n",
@@ -123,7 +140,8 @@ int main(int argc, char **argv) {
             loss = (enum loss)i;
     }
     if (loss == LOSSES) {
-        fprintf(stderr, "usage: %s none|ring_full|memory|window_dropped|export_failed|shutdown OUTPUT_DIR\n", argv[0]);
+        fprintf(stderr, "usage: %s none|ring_full|memory|window_dropped|export_failed|shutdown|crowded OUTPUT_DIR\n",
+                argv[0]);
         return 2;
     }
     struct otelprof_options options = OTELPROF_OPTIONS_INIT;
@@ -132,10 +150,12 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s\n", otelprof_last_error());
         return 1;
     }
-    burn(loss == WINDOW_DROPPED ? 15 : loss == MEMORY ? 8 : 3, loss == MEMORY ? 1000000 : 100);
+    bool many = loss == MEMORY || loss == CROWDED;
+    burn(loss == WINDOW_DROPPED ? 15 : many ? 8 : 3, many ? 1000000 : 100);
+    if (loss == MEMORY)
+        clear_queue();
     otelprof_disable(OTELPROF_CPU);
-    if (loss == WINDOW_DROPPED)
-        atomic_store(&slow, false);
+    atomic_store(&slow, loss == SHUTDOWN);
     otelprof_flush(loss == SHUTDOWN ? 100 : 20000);
     int result = otelprof_shutdown(loss == SHUTDOWN ? 300 : 20000);
     struct otelprof_stats stats = {.size = sizeof(stats)};

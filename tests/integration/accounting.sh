@@ -5,7 +5,7 @@
 # timeout: 300
 set -u
 failed=0
-for loss in none ring_full memory window_dropped export_failed shutdown; do
+for loss in none ring_full memory window_dropped export_failed shutdown crowded; do
     out=$OTP_WORK/$loss
     "$OTP_BUILD/tests/integration/accounting" "$loss" "$out" > "$OTP_WORK/$loss.txt" || failed=1
     cat "$OTP_WORK/$loss.txt"
