@@ -168,9 +168,11 @@ struct otelprof_options {
     int64_t fork_mode;       /* OTELPROF_FORK=off|follow: enum otelprof_fork_mode; default off */
     int64_t publish_context; /* OTELPROF_PUBLISH_CONTEXT: 1 (default) publishes the OpenTelemetry process context */
 
-    const char *output_dir;   /* OTELPROF_OUTPUT_DIR: OTLP files go there (created if missing) */
-    int64_t output_max_bytes; /* OTELPROF_OUTPUT_MAX_BYTES: of all files; the oldest go first. Default 256 MiB */
-    int64_t output_max_files; /* OTELPROF_OUTPUT_MAX_FILES: default 1000 */
+    const char *output_dir; /* OTELPROF_OUTPUT_DIR: OTLP files go there (created if missing) */
+    /* OTELPROF_OUTPUT_MAX_BYTES: of all profiles in output_dir, those of earlier runs and of other processes included;
+     * the oldest go first. Default 256 MiB. */
+    int64_t output_max_bytes;
+    int64_t output_max_files; /* OTELPROF_OUTPUT_MAX_FILES: likewise, their number; default 1000 */
 
     otelprof_log_fn log; /* default: none. OTELPROF_LOG=stderr writes to stderr instead, if this is not set */
     void *log_user;

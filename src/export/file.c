@@ -13,12 +13,12 @@
 
 #include "base/error.h"
 #include "base/sys.h"
+#include "export/file_pool.h"
 
 #define DEFAULT_BYTES ((uint64_t)256 << 20)
 #define DEFAULT_FILES 1000
 #define FILES_MAX 100000
-#define LOWEST_FD 3  /* above standard input, output and error */
-#define NAME_ROOM 96 /* otelprof-, three numbers of 20 digits at most, .otlp.tmp */
+#define LOWEST_FD 3 /* above standard input, output and error */
 
 struct file_exporter {
     struct otp_exporter base;
@@ -27,11 +27,8 @@ struct file_exporter {
     char *temporary; /* likewise, under its temporary name */
     size_t path_room;
     struct otp_file_options options;
-    /* The files of this run that are there, oldest first: numbers next - count to next - 1. */
-    uint64_t *sizes; /* by number modulo max_files */
-    uint64_t next;
-    uint32_t count;
-    uint64_t bytes;
+    struct otp_file_pool *pool;
+    struct otp_file_name name; /* of the next file */
 };
 
 /* -------------------------------------------------------------------------------------------- directory */
@@ -82,12 +79,12 @@ static char *absolute(const char *path) {
 
 /* ------------------------------------------------------------------------------------------- one file */
 
-static void name_files(struct file_exporter *file, uint64_t number) {
-    const struct otp_file_options *options = &file->options;
-    snprintf(file->path, file->path_room, "%s/otelprof-%" PRIu32 "-%" PRIu64 "-%06" PRIu64 ".otlp", file->directory,
-             options->pid, options->start_unix_ms, number);
-    snprintf(file->temporary, file->path_room, "%s/.otelprof-%" PRIu32 "-%" PRIu64 "-%06" PRIu64 ".tmp",
-             file->directory, options->pid, options->start_unix_ms, number);
+static void name_files(struct file_exporter *file) {
+    char name[OTP_FILE_NAME_ROOM];
+    otp_file_name_print(&file->name, name);
+    snprintf(file->path, file->path_room, "%s/%s", file->directory, name);
+    otp_file_name_print_temporary(&file->name, name);
+    snprintf(file->temporary, file->path_room, "%s/%s", file->directory, name);
 }
 
 /* Opens the temporary file. A vanished directory is made again, a left-over file removed, once. */
@@ -150,23 +147,7 @@ static int write_temporary(struct file_exporter *file, const void *bytes, size_t
     return error;
 }
 
-/* --------------------------------------------------------------------------------------------- rotation */
-
-static void remove_oldest(struct file_exporter *file) {
-    uint64_t number = file->next - file->count;
-    name_files(file, number);
-    if (!otp_sys.unlink(file->path))
-        __atomic_fetch_add(&file->base.files_removed, 1, __ATOMIC_RELAXED);
-    /* Gone or not removable: either way it is not asked for again. */
-    file->bytes -= file->sizes[number % file->options.max_files];
-    file->count--;
-}
-
-static void make_room(struct file_exporter *file, size_t size) {
-    const struct otp_file_options *options = &file->options;
-    while (file->count && (file->count >= options->max_files || file->bytes + size > options->max_bytes))
-        remove_oldest(file);
-}
+/* --------------------------------------------------------------------------------------------- sending */
 
 static enum otp_delivery fail(int error, const char *path, size_t size) {
     otp_error_errno(OTELPROF_E_EXPORT, error, "cannot write %s (%zu bytes)", path, size);
@@ -176,22 +157,20 @@ static enum otp_delivery fail(int error, const char *path, size_t size) {
 static enum otp_delivery send(struct otp_exporter *exporter, const void *bytes, size_t size, uint64_t deadline_ns) {
     struct file_exporter *file = (struct file_exporter *)(void *)exporter;
     (void)deadline_ns; /* a write to a file cannot be cut short */
-    name_files(file, file->next);
+    name_files(file);
     if (size > file->options.max_bytes)
         return fail(EFBIG, file->path, size);
     int error = write_temporary(file, bytes, size);
     if (error)
         return fail(error, file->path, size);
-    make_room(file, size);
-    name_files(file, file->next);
+    __atomic_fetch_add(&file->base.files_removed, otp_file_pool_make_room(file->pool, size), __ATOMIC_RELAXED);
     if (otp_sys.rename(file->temporary, file->path)) {
         error = errno;
         otp_sys.unlink(file->temporary);
         return fail(error, file->path, size);
     }
-    file->sizes[file->next++ % file->options.max_files] = size;
-    file->count++;
-    file->bytes += size;
+    otp_file_pool_add(file->pool, &file->name, size);
+    file->name.number++;
     return OTP_DELIVERED;
 }
 
@@ -202,7 +181,7 @@ static void file_close(struct otp_exporter *exporter) {
     free(file->directory);
     free(file->path);
     free(file->temporary);
-    free(file->sizes);
+    otp_file_pool_free(file->pool);
     free(file);
 }
 
@@ -218,11 +197,12 @@ static int init(struct file_exporter *file, const struct otp_file_options *optio
     file->directory = absolute(options->directory);
     if (!file->directory)
         return otp_error(OTELPROF_E_MEMORY, "cannot make the path of %s absolute", options->directory);
-    file->path_room = strlen(file->directory) + NAME_ROOM;
+    file->path_room = strlen(file->directory) + 1 + OTP_FILE_NAME_ROOM;
     file->path = otp_sys.malloc(file->path_room);
     file->temporary = otp_sys.malloc(file->path_room);
-    file->sizes = otp_sys.calloc(file->options.max_files, sizeof(file->sizes[0]));
-    if (!file->path || !file->temporary || !file->sizes)
+    file->pool = otp_file_pool_new(file->directory, file->options.max_bytes, file->options.max_files);
+    file->name = (struct otp_file_name){options->start_unix_ms, 0, options->pid};
+    if (!file->path || !file->temporary || !file->pool)
         return otp_error(OTELPROF_E_MEMORY, "no memory for the file exporter");
     return check_directory(file->directory);
 }

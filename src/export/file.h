@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A directory of OTLP files, one request each: otelprof-PID-START_MS-NUMBER.otlp. A file appears under its name only
- * when it is complete. The oldest files of this run go when there are too many or too much of them.
+ * when it is complete. The oldest files of the directory go when there are too many or too much of them.
  *
  * The directory is made 0700 and files 0600: profiles tell paths, function names, routes and trace ids, which are
  * nobody else's business until the owner says so. A directory that is there already keeps its mode.
@@ -16,7 +16,7 @@
 
 struct otp_file_options {
     const char *directory; /* copied; made absolute, so that a later chdir() of the host does not move it */
-    uint64_t max_bytes;    /* of all files of this run; 0: 256 MiB */
+    uint64_t max_bytes;    /* of all files; 0: 256 MiB */
     uint32_t max_files;    /* 0: 1000; at most 100000 */
     uint32_t pid;
     uint64_t start_unix_ms;

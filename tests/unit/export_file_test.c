@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -101,14 +102,70 @@ END_TEST
 
 START_TEST(rotation_by_number) {
     struct otp_exporter *exporter = open_exporter(0, 3);
-    char foreign[256];
-    snprintf(foreign, sizeof(foreign), "%s/otelprof-99-1-000000.otlp", directory);
-    close(open(foreign, O_CREAT | O_WRONLY, 0600));
     for (int i = 0; i < 10; i++)
         ck_assert_int_eq(send(exporter, 10), OTP_DELIVERED);
     ck_assert(!there(6) && there(7) && there(8) && there(9));
-    ck_assert_int_eq(access(foreign, F_OK), 0);
     ck_assert_uint_eq(exporter->files_removed, 7);
+    exporter->ops->close(exporter);
+}
+END_TEST
+
+/* A file of that name and age in the directory. */
+static void leave(const char *name, int seconds_ago) {
+    char path[256];
+    struct timespec times[2] = {{time(NULL) - seconds_ago, 0}, {time(NULL) - seconds_ago, 0}};
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, "0123456789", 10), 10);
+    ck_assert_int_eq(futimens(fd, times), 0);
+    close(fd);
+}
+
+static bool is_there(const char *name) {
+    char path[256];
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    return !access(path, F_OK);
+}
+
+/* Restarts do not fill the disk: files of other runs count, the oldest go first; other people's files never go. */
+START_TEST(rotation_over_runs) {
+    struct otp_exporter *exporter = open_exporter(0, 4);
+    leave("otelprof-99-1-000000.otlp", 300);
+    leave("otelprof-7-2-000009.otlp", 400);
+    leave("otelprof-7-2-000010.otlp", 200);
+    leave("otelprof-7-2-10.otlp", 9000); /* not a name that we give */
+    leave("report.otlp", 9000);
+    leave(".otelprof-7-2-000011.tmp", 9000);
+    leave(".otelprof-8-2-000000.tmp", 60); /* somebody may be writing it */
+    ck_assert_int_eq(send(exporter, 10), OTP_DELIVERED);
+    ck_assert_uint_eq(exporter->files_removed, 0);
+    ck_assert(!is_there(".otelprof-7-2-000011.tmp") && is_there(".otelprof-8-2-000000.tmp"));
+    ck_assert_int_eq(send(exporter, 10), OTP_DELIVERED);
+    ck_assert(!is_there("otelprof-7-2-000009.otlp") && is_there("otelprof-99-1-000000.otlp"));
+    ck_assert_int_eq(send(exporter, 10), OTP_DELIVERED);
+    ck_assert(!is_there("otelprof-99-1-000000.otlp") && is_there("otelprof-7-2-000010.otlp"));
+    ck_assert_int_eq(send(exporter, 10), OTP_DELIVERED);
+    ck_assert_int_eq(send(exporter, 10), OTP_DELIVERED);
+    ck_assert(!is_there("otelprof-7-2-000010.otlp") && !there(0) && there(1) && there(4));
+    ck_assert(is_there("report.otlp") && is_there("otelprof-7-2-10.otlp"));
+    exporter->ops->close(exporter);
+}
+END_TEST
+
+/* Another process writes into the same directory: found at the next look. */
+START_TEST(rotation_with_others) {
+    struct otp_exporter *exporter = open_exporter(0, 40);
+    for (int i = 0; i < 20; i++)
+        ck_assert_int_eq(send(exporter, 10), OTP_DELIVERED);
+    for (int i = 0; i < 30; i++) {
+        char name[64];
+        snprintf(name, sizeof(name), "otelprof-55-3-%06d.otlp", i);
+        leave(name, 0);
+    }
+    for (int i = 0; i < 20; i++)
+        ck_assert_int_eq(send(exporter, 10), OTP_DELIVERED);
+    ck_assert_int_eq(count_files(".otlp"), 40);
     exporter->ops->close(exporter);
 }
 END_TEST
@@ -337,6 +394,8 @@ int main(void) {
     tcase_add_test(tests, files_appear_whole_and_private);
     tcase_add_test(tests, rotation_by_number);
     tcase_add_test(tests, rotation_by_bytes);
+    tcase_add_test(tests, rotation_over_runs);
+    tcase_add_test(tests, rotation_with_others);
     tcase_add_test(tests, vanished_directory_is_made_again);
     tcase_add_test(tests, left_over_temporary_file_is_replaced);
     tcase_add_test(tests, relative_path_survives_chdir);

@@ -34,7 +34,7 @@ START_TEST(outgrown_arrays_go) {
     struct otp_intern *set = otp_intern_new(arena);
     for (uint32_t i = 0; i < KEYS; i++)
         ck_assert_uint_eq(otp_intern(set, &i, sizeof(i)), i);
-    ck_assert_uint_lt(otp_arena_size(arena), KEYS * (8 + 16 + 8) + (128 << 10));
+    ck_assert_uint_lt(otp_arena_size(arena), KEYS * (8 + 16 + 8) + (256 << 10));
     otp_arena_free(arena);
 }
 END_TEST
