@@ -3,7 +3,8 @@
 # timeout: 1800
 # One BPF object, every kernel: the running one, and Debian's 6.1 (plain, fully preemptible, PREEMPT_RT) under qemu.
 # On each, stacks of recursion, qsort callbacks, libcrypto and a library loaded on the way are compared frame by
-# frame with libdw's unwinder on registers and stack that the kernel recorded at the same instants.
+# frame with libdw's unwinder on registers and stack that the kernel recorded at the same instants. In one of them a
+# CPU goes away and comes back as well.
 set -u
 stacks=${OTP_KERNEL_STACKS:-10000}
 guest=$OTP_BUILD/tests/integration/kernel_guest
@@ -11,13 +12,15 @@ cache=${OTP_KERNEL_CACHE:-$OTP_SOURCE/build/kernels}
 results=$OTP_WORK/results
 : > "$results"
 
-# Puts the guest program, the libraries that it needs, and libcrypto into an initial RAM disk.
+# Puts the guest programs, the libraries that they need, and libcrypto into an initial RAM disk.
 make_initrd() {
     local root=$OTP_WORK/initrd library
     mkdir -p "$root/lib64" "$root/lib/x86_64-linux-gnu" "$root/tmp"
     cp "$guest" "$root/init"
+    cp "$OTP_BUILD/tests/integration/hotplug_guest" "$root/hotplug"
     {
         ldd "$guest"
+        ldd "$root/hotplug"
         ldd "$(ldconfig -p | awk '/libcrypto\.so\.3 .*x86-64/ { print $NF; exit }')"
         ldconfig -p | awk '/libcrypto\.so\.3 .*x86-64/ { print "x =>", $NF; exit }'
     } | awk '{ for (i = 1; i <= NF; i++) if ($i ~ /^\//) { print $i; break } }' | sort -u | while read -r library; do
@@ -70,7 +73,9 @@ for flavour in cloud rt; do
         continue
     fi
     run_guest "6.1-$flavour" "$image" "" || failed=1
-    [ "$flavour" = cloud ] && { run_guest 6.1-cloud-preempt-full "$image" preempt=full || failed=1; }
+    [ "$flavour" = cloud ] || continue
+    run_guest 6.1-cloud-preempt-full "$image" preempt=full || failed=1
+    run_guest 6.1-cloud-hotplug "$image" rdinit=/hotplug || failed=1
 done
 
 printf '\n%-24s %s\n' kernel result
