@@ -60,7 +60,9 @@ struct {
     __type(value, struct task_memory);
 } otp_tasks SEC(".maps");
 
-#define WINDOW 2048       /* bytes of stack copied at a time: 8 bytes cost nearly as much */
+#ifndef WINDOW      /* tests/bench tries a word */
+#define WINDOW 2048 /* bytes of stack copied at a time: 8 bytes cost nearly as much */
+#endif
 #define CACHE 1024        /* places of the pc cache */
 #define RECORD_WORDS 1024 /* a power of two above OTP_KERNEL_FRAMES_MAX + OTP_FRAMES_MAX */
 
