@@ -66,11 +66,6 @@ struct {
 #define CACHE 1024        /* places of the pc cache */
 #define RECORD_WORDS 1024 /* a power of two above OTP_KERNEL_FRAMES_MAX + OTP_FRAMES_MAX */
 
-struct otp_stack;
-static int otp_stack_read(struct otp_stack *stack, uint64_t address, uint64_t *word);
-
-#include "unwind_step.h"
-
 struct otp_stack {
     uint64_t base; /* address of window[0] */
     uint64_t size; /* bytes that are valid */
@@ -79,10 +74,17 @@ struct otp_stack {
     uint8_t window[WINDOW + 8];
 };
 
+static int otp_stack_read(struct otp_stack *stack, uint64_t address, uint64_t *word);
+OTP_INLINE int read_inline(struct otp_stack *stack, uint64_t address, uint64_t *word);
+#define OTP_STACK_READ read_inline
+
+#include "unwind_step.h"
+
 struct cache_entry {
     uint64_t pc;
-    uint32_t rule;
+    struct otp_rule rule;
     uint32_t directory;
+    uint32_t reserved;
 };
 
 /*
@@ -97,13 +99,11 @@ struct scratch {
     uint32_t segment_count;
     uint32_t count; /* user frames so far */
     uint32_t stop;
-    uint32_t hits;
     uint32_t misses;
     struct otp_segment segment; /* the last one used */
     struct otp_stack stack;
     struct otp_record record;
     uint64_t words[RECORD_WORDS + sizeof(struct otp_thread_record) / 8]; /* record.frames and the context */
-    struct cache_entry cache[CACHE];
 };
 
 struct {
@@ -112,6 +112,24 @@ struct {
     __type(key, uint32_t);
     __type(value, struct scratch);
 } otp_scratch SEC(".maps");
+
+struct cache {
+    struct cache_entry entries[CACHE];
+};
+
+/* Apart from the working memory: a value of a per-CPU map has 32 KiB at most (PCPU_MIN_UNIT_SIZE). */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, uint32_t);
+    __type(value, struct cache);
+} otp_cache SEC(".maps");
+
+/* What the walk goes on. */
+struct walk {
+    struct scratch *scratch;
+    struct cache *cache;
+};
 
 /* ------------------------------------------------------------------------------------- reading the stack */
 
@@ -137,26 +155,31 @@ OTP_INLINE int inside(const struct otp_stack *stack, uint64_t offset) {
     return stack->size >= 8 && offset <= stack->size - 8;
 }
 
-/* One copy for all its callers: the step has many. */
-static __attribute__((noinline)) int otp_stack_read(struct otp_stack *stack, uint64_t address, uint64_t *word) {
+/* Makes the window cover the word at `address`. */
+static __attribute__((noinline)) int window_move(struct otp_stack *stack, uint64_t address) {
+    uint64_t above = address - stack->sp;
+    if (window_fill(stack, above <= WINDOW - 8 ? stack->sp : address))
+        return -1;
+    return inside(stack, address - stack->base) ? 0 : -1;
+}
+
+/* Without a call as a rule: where returns are made safe from speculation (AMD's SRSO), each costs as much as the rest.
+ */
+OTP_INLINE int read_inline(struct otp_stack *stack, uint64_t address, uint64_t *word) {
+    if (!inside(stack, address - stack->base) && window_move(stack, address))
+        return -1;
     uint64_t offset = address - stack->base;
-    if (!inside(stack, offset)) {
-        uint64_t above = address - stack->sp;
-        if (window_fill(stack, above <= WINDOW - 8 ? stack->sp : address))
-            return -1;
-        offset = address - stack->base;
-        if (!inside(stack, offset))
-            return -1;
-    }
     OTP_BOUND(offset, WINDOW - 1);
     *word = *(uint64_t *)(stack->window + offset);
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------ rule for an address */
+/* For what is rarely read: one copy for all its callers. */
+static __attribute__((noinline)) int otp_stack_read(struct otp_stack *stack, uint64_t address, uint64_t *word) {
+    return read_inline(stack, address, word);
+}
 
-#define RULE_UNKNOWN 0x10000u /* the address is in no segment */
-#define RULE_NO_ROOM 0x10001u /* in a segment that has no rows for lack of room */
+/* ------------------------------------------------------------------------------------ rule for an address */
 
 OTP_INLINE uint32_t pair(const uint64_t *value, uint32_t index) { return index & 1 ? *value >> 32 : (uint32_t)*value; }
 
@@ -228,58 +251,54 @@ static __attribute__((noinline)) uint32_t find_row(struct scratch *scratch, uint
     return OTP_ROW_RULE(row);
 }
 
-static __attribute__((noinline)) uint32_t find_rule(struct scratch *scratch, uint64_t pc) {
-    uint32_t place = (uint32_t)(pc ^ (pc >> 10));
-    OTP_BOUND(place, CACHE - 1);
-    struct cache_entry *entry = &scratch->cache[place];
-    if (entry->pc == pc && entry->directory == scratch->directory) {
-        scratch->hits++;
-        return entry->rule;
-    }
-    scratch->misses++;
+/* Fills `entry` of the cache with the rule at `pc`. -1, or the enum otp_stop that ends the walk. */
+static __attribute__((noinline)) int find_rule(struct scratch *scratch, struct cache_entry *entry, uint64_t pc) {
     if ((pc < scratch->segment.start || pc >= scratch->segment.end) && find_segment(scratch, pc))
-        return RULE_UNKNOWN;
-    uint32_t rule;
+        return OTP_STOP_UNKNOWN_MODULE;
     if (scratch->segment.flags & OTP_SEGMENT_UNCOVERED)
-        rule = RULE_NO_ROOM;
-    else if (scratch->segment.flags & OTP_SEGMENT_FRAMEPTR)
-        rule = OTP_RULE_INDEX_FRAMEPTR;
-    else
-        rule = find_row(scratch, pc);
+        return OTP_STOP_NO_TABLES;
+    uint32_t number = scratch->segment.flags & OTP_SEGMENT_FRAMEPTR ? OTP_RULE_INDEX_FRAMEPTR : find_row(scratch, pc);
+    struct otp_rule *rule = bpf_map_lookup_elem(&otp_rules, &number);
+    if (!rule)
+        return OTP_STOP_NO_ROWS;
     entry->pc = pc;
-    entry->rule = rule;
+    entry->rule = *rule;
     entry->directory = scratch->directory;
-    return rule;
+    return -1;
 }
 
 /* ----------------------------------------------------------------------------------------------- the walk */
 
 /* One frame; the callback of bpf_loop. Returns 1 to end the loop, with scratch->stop set. */
 static long walk_frame(uint32_t index, void *context) {
-    struct scratch *scratch = *(struct scratch **)context;
+    struct walk *walk = context;
+    struct scratch *scratch = walk->scratch;
     struct otp_frame *frame = &scratch->frame;
     uint64_t pc = otp_frame_lookup_pc(frame);
+    int stop;
 
     uint32_t at = scratch->record.kernel_frames + scratch->count;
     OTP_BOUND(at, RECORD_WORDS - 1);
     scratch->words[at] = pc;
     scratch->count++;
 
-    uint32_t number = find_rule(scratch, pc);
-    if (number >= RULE_UNKNOWN) {
-        scratch->stop = number == RULE_UNKNOWN ? OTP_STOP_UNKNOWN_MODULE : OTP_STOP_NO_TABLES;
-        return 1;
+    uint32_t place = (uint32_t)(pc ^ (pc >> 10));
+    OTP_BOUND(place, CACHE - 1);
+    struct cache_entry *entry = &walk->cache->entries[place];
+    if (entry->pc != pc || entry->directory != scratch->directory) {
+        scratch->misses++;
+        stop = find_rule(scratch, entry, pc);
+        if (stop >= 0) {
+            scratch->stop = stop;
+            return 1;
+        }
     }
-    struct otp_rule *rule = bpf_map_lookup_elem(&otp_rules, &number);
-    if (!rule) {
-        scratch->stop = OTP_STOP_NO_ROWS;
-        return 1;
-    }
-    OTP_BOUND(at, RECORD_WORDS - 1);
-    if (rule->kind == OTP_RULE_SIGNAL)
+    if (entry->rule.kind == OTP_RULE_SIGNAL) {
+        OTP_BOUND(at, RECORD_WORDS - 1);
         scratch->words[at] = frame->pc; /* the kernel made the frame: no call stands before this address */
+    }
     scratch->stack.sp = frame->sp;
-    int stop = otp_unwind_step(&scratch->stack, frame, rule, scratch->leaf_valid ? &scratch->leaf : 0);
+    stop = otp_unwind_step(&scratch->stack, frame, &entry->rule, scratch->leaf_valid ? &scratch->leaf : 0);
     scratch->leaf_valid = 0;
     if (stop >= 0) {
         scratch->stop = stop;
@@ -292,12 +311,12 @@ static long walk_frame(uint32_t index, void *context) {
     return 0;
 }
 
-OTP_INLINE void walk(struct scratch *scratch, const struct otp_control *control) {
+OTP_INLINE void walk_stack(struct scratch *scratch, const struct otp_control *control) {
     scratch->directory = *(const volatile uint32_t *)&control->directory;
     scratch->segment_count = control->segment_count[scratch->directory & 1];
     scratch->segment.start = scratch->segment.end = 0;
     scratch->stack.base = scratch->stack.size = scratch->stack.reads = 0;
-    scratch->count = scratch->hits = scratch->misses = 0;
+    scratch->count = scratch->misses = 0;
     scratch->stop = OTP_STOP_DEPTH;
     if (!scratch->directory) {
         scratch->stop = OTP_STOP_NO_TABLES;
@@ -305,7 +324,10 @@ OTP_INLINE void walk(struct scratch *scratch, const struct otp_control *control)
         scratch->count = 1;
         return;
     }
-    bpf_loop(OTP_FRAMES_MAX, walk_frame, &scratch, 0);
+    uint32_t zero = 0;
+    struct walk walk = {scratch, bpf_map_lookup_elem(&otp_cache, &zero)};
+    if (walk.cache)
+        bpf_loop(OTP_FRAMES_MAX, walk_frame, &walk, 0);
 }
 
 /* ------------------------------------------------------------------------------------------- registers */
@@ -347,17 +369,18 @@ OTP_INLINE int take_registers(struct scratch *scratch, struct otp_perf_context *
     scratch->frame.fp_lost = 0;
     scratch->leaf_valid = 1;
     /* The two ends differ so that the compiler cannot make one load of both: to the verifier, the context and kernel
-     * memory are pointers of different kinds. */
+     * memory are pointers of different kinds. By an instruction: two lines at one place are a load error. */
+    uint32_t end;
     if (user_mode) {
         TAKE_REGISTERS(scratch, &context->regs);
-        asm volatile("/* from the interrupt */" ::: "memory");
+        asm volatile("%0 = 1" : "=r"(end)::"memory");
         return 0;
     }
     if (!task->mm)
         return -1;
     struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
     TAKE_REGISTERS(scratch, regs);
-    asm volatile("/* from the entry into the kernel */" ::: "memory");
+    asm volatile("%0 = 2" : "=r"(end)::"memory");
     return 0;
 }
 
@@ -540,7 +563,7 @@ int otp_cpu(struct otp_perf_context *context) {
         scratch->count = 0;
         scratch->directory = control->directory;
     } else {
-        walk(scratch, control);
+        walk_stack(scratch, control);
     }
     record->user_frames = scratch->count;
     record->stop = scratch->stop;
@@ -551,7 +574,7 @@ int otp_cpu(struct otp_perf_context *context) {
     counters->stops[scratch->stop & 15]++;
     counters->frames += scratch->count;
     counters->with_span += record->context_size != 0;
-    counters->cache_hits += scratch->hits;
+    counters->cache_hits += scratch->count - scratch->misses;
     counters->cache_misses += scratch->misses;
     counters->window_reads += scratch->stack.reads;
     send(scratch, control, counters);

@@ -38,6 +38,11 @@
 #define OTP_CODE_ADDRESS(word) (word)
 #endif
 
+/* The two reads that nearly every step makes; who includes this may have a quicker way for them. */
+#ifndef OTP_STACK_READ
+#define OTP_STACK_READ otp_stack_read
+#endif
+
 /* The address whose rule describes the frame. A return address may be the first byte of the next function. */
 OTP_INLINE uint64_t otp_frame_lookup_pc(const struct otp_frame *frame) {
     return frame->exact ? frame->pc : frame->pc - 1;
@@ -65,37 +70,23 @@ OTP_INLINE int otp_step_signal(struct otp_stack *stack, struct otp_frame *frame,
 OTP_INLINE int otp_step_saved(struct otp_stack *stack, const struct otp_frame *frame, const struct otp_rule *rule,
                               uint64_t cfa, uint64_t *ra, uint64_t *fp, uint32_t *lost) {
     uint32_t flags = rule->flags;
-    uint64_t fp_at = ((flags & OTP_FP_MASK) == OTP_FP_FP ? *fp : cfa) + rule->fp_offset;
-    switch (flags & OTP_RA_MASK) {
-    case OTP_RA_CFA:
-        if (otp_stack_read(stack, cfa - 8, ra))
-            return OTP_STOP_READ_FAULT;
-        break;
-    case OTP_RA_LR:
+    uint32_t fp_rule = flags & OTP_FP_MASK, ra_rule = flags & OTP_RA_MASK;
+    uint64_t fp_at = (fp_rule == OTP_FP_FP ? *fp : cfa) + rule->fp_offset;
+    if (ra_rule == OTP_RA_LR) {
         if (!frame->exact)
             return OTP_STOP_BAD_FRAME;
         *ra = frame->lr;
-        break;
-    default:
-        if (otp_stack_read(stack, fp_at + 8, ra))
-            return OTP_STOP_READ_FAULT;
-        break;
+    } else if (OTP_STACK_READ(stack, ra_rule == OTP_RA_CFA ? cfa - 8 : fp_at + 8, ra)) {
+        return OTP_STOP_READ_FAULT;
     }
-    switch (flags & OTP_FP_MASK) {
-    case OTP_FP_FP:
-        if (*lost)
+    if (fp_rule == OTP_FP_LOST) {
+        *lost = 1;
+    } else if (fp_rule != OTP_FP_SAME) {
+        if (fp_rule == OTP_FP_FP && *lost)
             return OTP_STOP_UNSUPPORTED;
-        /* fall through */
-    case OTP_FP_CFA:
-        if (otp_stack_read(stack, fp_at, fp))
+        if (OTP_STACK_READ(stack, fp_at, fp))
             return OTP_STOP_READ_FAULT;
         *lost = 0;
-        break;
-    case OTP_FP_LOST:
-        *lost = 1;
-        break;
-    default:
-        break;
     }
     return -1;
 }
