@@ -15,12 +15,14 @@ find_program(OTELPROF_PROTOC_C NAMES protoc-gen-c protoc-c REQUIRED)
 
 # libbpf goes into our objects, hidden: its print callback is process-wide, and a user installs one .so. The archive
 # that distributions ship is not made for shared objects (a direct reference to the C library's stderr), so a copy
-# of it gets a variable of ours instead.
+# of it gets a variable of ours instead, and an allocator that gives large blocks back (src/capture/libbpf_host.c).
 find_library(OTELPROF_LIBBPF_ARCHIVE NAMES libbpf.a HINTS ${LIBBPF_LIBRARY_DIRS} REQUIRED)
 set(OTELPROF_LIBBPF_COPY ${CMAKE_BINARY_DIR}/libotelprof-bpf.a)
 add_custom_command(
     OUTPUT ${OTELPROF_LIBBPF_COPY}
-    COMMAND ${CMAKE_OBJCOPY} --redefine-sym stderr=otelprof_bpf_stderr ${OTELPROF_LIBBPF_ARCHIVE} ${OTELPROF_LIBBPF_COPY}
+    COMMAND ${CMAKE_OBJCOPY} --redefine-sym stderr=otelprof_bpf_stderr --redefine-sym malloc=otelprof_bpf_malloc
+        --redefine-sym calloc=otelprof_bpf_calloc --redefine-sym realloc=otelprof_bpf_realloc
+        --redefine-sym free=otelprof_bpf_free ${OTELPROF_LIBBPF_ARCHIVE} ${OTELPROF_LIBBPF_COPY}
     DEPENDS ${OTELPROF_LIBBPF_ARCHIVE}
     VERBATIM)
 add_custom_target(otelprof_libbpf_copy DEPENDS ${OTELPROF_LIBBPF_COPY})

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pages.h"
 #include "base/sys.h"
 
 #define CHUNK ((size_t)64 << 10)
@@ -33,7 +34,7 @@ void otp_arena_free(struct otp_arena *arena) {
         return;
     for (struct chunk *chunk = arena->chunks; chunk;) {
         struct chunk *next = chunk->next;
-        free(chunk);
+        otp_pages_free(chunk, chunk->size);
         chunk = next;
     }
     free(arena);
@@ -43,7 +44,7 @@ static struct chunk *chunk_new(struct otp_arena *arena, size_t size) {
     size_t whole = size + sizeof(struct chunk) > CHUNK ? size + sizeof(struct chunk) : CHUNK;
     if (whole < size || (arena->limit && (whole > arena->limit || arena->held > arena->limit - whole)))
         return NULL;
-    struct chunk *chunk = otp_sys.calloc(1, whole);
+    struct chunk *chunk = otp_pages_alloc(whole);
     if (!chunk)
         return NULL;
     chunk->size = whole;
@@ -88,7 +89,7 @@ void otp_arena_release(struct otp_arena *arena, const void *block, size_t size) 
         if (block == chunk + 1) {
             *link = chunk->next;
             arena->held -= chunk->size;
-            free(chunk);
+            otp_pages_free(chunk, chunk->size);
             return;
         }
     }

@@ -4,38 +4,15 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "base/error.h"
-#include "base/log.h"
-#include "base/sys.h"
+#include "capture/libbpf_host.h"
 #include "capture/region.h"
 #include "context_slot.h"
 #include "otelprof.skel.h"
 #include "unwind_table.h"
-
-/*
- * Our copy of libbpf prints to this stream when no print function is set; one always is. (The reference to the C
- * library's stderr is renamed when the archive is copied: see cmake/OtelprofDependencies.cmake.)
- */
-FILE *otelprof_bpf_stderr;
-
-static int print_to_log(enum libbpf_print_level level, const char *format, va_list arguments)
-    __attribute__((format(printf, 2, 0)));
-
-static int print_to_log(enum libbpf_print_level level, const char *format, va_list arguments) {
-    char text[512];
-    int length = vsnprintf(text, sizeof(text), format, arguments);
-    while (length > 0 && (size_t)length < sizeof(text) && text[length - 1] == '\n')
-        text[--length] = 0;
-    /* What is fatal comes back as an error of ours, with a sentence; these are details for people who debug. */
-    (void)level;
-    otp_log(OTELPROF_LOG_DEBUG, "libbpf: %s", text);
-    return 0;
-}
 
 void otp_program_set_init(struct otp_program_set *set) {
     memset(set, 0, sizeof(*set));
@@ -164,8 +141,7 @@ static int load_error(int number) {
 int otp_program_set_load(struct otp_program_set *set, const struct otp_program_sizes *sizes,
                          const struct otp_program_set *base) {
     otp_program_set_init(set);
-    libbpf_set_print(print_to_log);
-    libbpf_set_memlock_rlim(0); /* libbpf would raise the host's RLIMIT_MEMLOCK */
+    otp_libbpf_host_set_up();
     errno = 0;
     struct otelprof_bpf *object = otelprof_bpf__open();
     if (!object)
