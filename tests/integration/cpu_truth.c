@@ -4,7 +4,7 @@
  * work below libm, qsort callbacks and a library loaded in the middle, each piece inside a span of its own route.
  * Prints one JSON object: CPU time by function and route, and the profiler's counters, for cpu_truth.py to judge.
  *
- *     cpu_truth OUTPUT_DIR RATE SECONDS WINDOW_MS
+ *     cpu_truth OUTPUT_DIR RATE SECONDS WINDOW_MS SEED
  */
 #include <dlfcn.h>
 #include <inttypes.h>
@@ -152,8 +152,8 @@ static void log_line(void *user, enum otelprof_log_level level, const char *mess
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5) {
-        fprintf(stderr, "usage: %s OUTPUT_DIR RATE SECONDS WINDOW_MS\n", argv[0]);
+    if (argc != 6) {
+        fprintf(stderr, "usage: %s OUTPUT_DIR RATE SECONDS WINDOW_MS SEED\n", argv[0]);
         return 2;
     }
     struct otelprof_options options = OTELPROF_OPTIONS_INIT;
@@ -171,7 +171,7 @@ int main(int argc, char **argv) {
     }
     memset(workers, 0, sizeof(workers));
     for (unsigned i = 0; i < THREADS; i++) {
-        workers[i].seed = 17 + i;
+        workers[i].seed = (unsigned)atoi(argv[5]) * 1000u + i;
         workers[i].route_key = otelprof_attribute_key("http.route");
         pthread_create(&workers[i].thread, NULL, work, &workers[i]);
     }
