@@ -30,6 +30,7 @@ class Frame:
     mapping: str
     build_id: str
     address: int
+    offset: int  # of the address in the mapped file; 0 if there is no mapping
     kind: str
     inlined: bool
 
@@ -114,8 +115,9 @@ class Resolver:
         mapping = self.dictionary.mapping_table[location.mapping_index]
         ids = self.attributes(mapping.attribute_indices)
         build_id = next((ids[key] for key in BUILD_ID_KEYS if key in ids), "")
+        offset = location.address - mapping.memory_start + mapping.file_offset if location.mapping_index else 0
         where = (
-            self.strings[mapping.filename_strindex], build_id, location.address,
+            self.strings[mapping.filename_strindex], build_id, location.address, offset,
             self.attributes(location.attribute_indices).get("profile.frame.type", ""),
         )
         if not location.lines:
