@@ -400,7 +400,14 @@ struct otelprof_stats {
  * Fills `stats`, as much of it as the caller's size covers. 0, or OTELPROF_E_INVALID. Works in every state;
  * values of the last run stay after shutdown. Since 0.1.
  */
+#if defined(__GNUC__) && defined(__cplusplus)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* the function hides the structure's constructor; C has no such thing */
+#endif
 OTELPROF_API int otelprof_stats(struct otelprof_stats *stats);
+#if defined(__GNUC__) && defined(__cplusplus)
+#pragma GCC diagnostic pop
+#endif
 
 /*
  * Where this process stands, as text of a few lines: state, rung ("ebpf", "off"), the reason (which call, errno,

@@ -4,14 +4,14 @@
 # examples/cpp with real profiles: work that a pool does for a picture is found under that picture, on the pool's threads;
 # the nested span has its own attribute beside the outer one's.
 set -uo pipefail
+# shellcheck source=tests/lib/expect.sh
+. "$OTP_SOURCE/tests/lib/expect.sh"
 
-failures=0
 json() {
     if "$OTP_BUILD/src/tool/otelprof" top --by "$2" --json "$OTP_WORK/profiles" | jq -e "$3" >/dev/null; then
         echo "ok: $1"
     else
-        echo "FAILED: $1"
-        failures=$((failures + 1))
+        fail "$1"
     fi
 }
 
@@ -21,8 +21,7 @@ status=$?
 cat "$OTP_WORK/tiles.out"
 ((status == 0)) || { echo "FAILED: tiles ended with $status" && exit 1; }
 if grep -q 'not profiled' "$OTP_WORK/tiles.out"; then
-    echo "eBPF is not possible here"
-    exit 77
+    skip "eBPF is not possible here"
 fi
 
 json 'the three pictures' picture '[.groups[].value | select(.)] | sort == ["elephants", "seahorses", "whole"]'
@@ -32,4 +31,4 @@ json 'the pool works for the pictures' thread.name '[.groups[] | select(.value /
     .functions[] | select(.function | test("tiles::picture::render"))] | length >= 2'
 json 'ranking is in its nested span, rendering is not' picture.step '[.groups[] | select(.value == "ranking") |
     .functions[].function] | any(test("tiles::picture::ranked")) and (any(test("tiles::picture::render")) | not)'
-((failures == 0)) || exit 1
+verdict

@@ -3,15 +3,11 @@
 # Forks of every kind, short threads: the profile is the parent's alone; a child is off, or has a profile of its own.
 # timeout: 240
 set -uo pipefail
+# shellcheck source=tests/lib/expect.sh
+. "$OTP_SOURCE/tests/lib/expect.sh"
 program=$OTP_BUILD/tests/integration/forks
-failures=0
 cd "$OTP_WORK" || exit 1
 unset "${!OTEL@}"
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
 
 take() { # how
     local status
@@ -46,5 +42,4 @@ pid=$(sed -n 's/^{"pid": \([0-9]*\), "failures": 0}$/\1/p' daemon.json)
 [[ -n $(find daemon -name "*-$pid-*.otlp") ]] || fail "daemon: no profile of $pid: $(ls daemon)"
 
 "$OTP_PYTHON" "$OTP_SOURCE/tests/decoder/check.py" . >check.txt || fail "$(tail -n 20 check.txt)"
-echo "$failures failures"
-((failures == 0))
+verdict

@@ -3,17 +3,13 @@
 # The life cycle of the library: what every call answers, in and out of season, and what the host sees of it: nothing.
 # timeout: 240
 set -uo pipefail
+# shellcheck source=tests/lib/expect.sh
+. "$OTP_SOURCE/tests/lib/expect.sh"
 program=$OTP_BUILD/tests/integration/lifecycle
 host=$OTP_BUILD/tests/integration/lifecycle_host
-failures=0
 cd "$OTP_WORK" || exit 1
 unset "${!OTEL@}"
 ulimit -c 0
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
 
 # Runs a program that must succeed and be silent: on stdout and stderr there is only what went wrong.
 silent() { # name, command
@@ -61,5 +57,4 @@ ends abort 134
 ends signal 143
 
 "$OTP_PYTHON" "$OTP_SOURCE/tests/decoder/check.py" . >check.txt || fail "$(tail -n 20 check.txt)"
-echo "$failures failures"
-((failures == 0))
+verdict

@@ -3,12 +3,10 @@
 # With few privileges, too many, filters and namespaces: the service runs, and is told what is missing.
 # timeout: 120
 set -uo pipefail
-failures=0
+# shellcheck source=tests/lib/expect.sh
+. "$OTP_SOURCE/tests/lib/expect.sh"
 unset "${!OTEL@}"
-if [[ $(id -u) != 0 ]]; then
-    echo "needs root, to give and take privileges"
-    exit 77
-fi
+need_root "to give and take privileges"
 # A place that any user can reach.
 place=$(mktemp -d /tmp/otelprof-privileges.XXXXXX) || exit 1
 trap 'rm -rf "$place"' EXIT
@@ -18,10 +16,9 @@ cp "$place/service" "$place/with-file-capabilities"
 cd "$place" || exit 1
 nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 
-fail() {
-    echo "FAILED: $*"
-    echo "$text" | head -n 40
-    failures=$((failures + 1))
+wrong() { # the same with what the service said
+    fail "$@"
+    head -n 40 <<<"$text"
 }
 
 # Runs the service in some way; its text goes to $text. It has to run to its end.
@@ -32,13 +29,13 @@ take() { # name, command in front
     mkdir -m 777 "$out"
     text=$("$@" 2>&1 </dev/null)
     local status=$?
-    [[ $status = 0 && $text = *"the service has run"* ]] || fail "$name: the service ended with $status"
+    [[ $status = 0 && $text = *"the service has run"* ]] || wrong "$name: the service ended with $status"
 }
 
 says() { # what it must say
     local part
     for part in "$@"; do
-        [[ $text = *"$part"* ]] || fail "$name: does not say \"$part\""
+        [[ $text = *"$part"* ]] || wrong "$name: does not say \"$part\""
     done
 }
 
@@ -50,17 +47,17 @@ profiled() {
     fired=$(number fired) expected=$(number expected)
     says "init: OTELPROF_OK" "state: running" "shutdown: OTELPROF_OK"
     ((fired > 900 && fired * 100 > expected * 95 && fired * 100 < expected * 105)) ||
-        fail "$name: fired $fired, expected $expected"
-    [[ $(number exported) = "$fired" ]] || fail "$name: exported $(number exported) of $fired"
+        wrong "$name: fired $fired, expected $expected"
+    [[ $(number exported) = "$fired" ]] || wrong "$name: exported $(number exported) of $fired"
 }
 
-complete() { (($(number complete) * 100 >= $(number records) * 99)) || fail "$name: complete stacks: $(number complete)"; }
+complete() { (($(number complete) * 100 >= $(number records) * 99)) || wrong "$name: complete stacks: $(number complete)"; }
 
 files() { find "$out" -name "*.otlp" | wc -l; }
 
 refused() {
     says "init: OTELPROF_E_PRIVILEGE" "state: off" "rung: off" "log 0: not profiling: "
-    [[ $(number fired) = 0 && $(files) = 0 ]] || fail "$name: fired $(number fired), files: $(files)"
+    [[ $(number fired) = 0 && $(files) = 0 ]] || wrong "$name: fired $(number fired), files: $(files)"
 }
 
 take plain "${nobody[@]}" --inh-caps=-all ./service "$place/plain"
@@ -73,7 +70,7 @@ for round in {1..20}; do
     [[ $text != *"init: OTELPROF_E_TIMEOUT"* ]] || break
 done
 says "log 0: not profiling: failed: "
-[[ $(grep -c "^log" <<<"$text") = 1 ]] || fail "late: says more than once why"
+[[ $(grep -c "^log" <<<"$text") = 1 ]] || wrong "late: says more than once why"
 says "init: OTELPROF_E_TIMEOUT" "ready: OTELPROF_E_PRIVILEGE" "state: off" "missing CAP_BPF and CAP_PERFMON" "setpriv"
 
 take half "${nobody[@]}" --inh-caps=+perfmon --ambient-caps=+perfmon ./service "$place/half"
@@ -85,13 +82,13 @@ profiled
 complete
 
 # File capabilities: the environment does not count, what the program set does.
-setcap cap_bpf,cap_perfmon+ep with-file-capabilities || fail "setcap"
+setcap cap_bpf,cap_perfmon+ep with-file-capabilities || wrong "setcap"
 take capable env OTEL_SDK_DISABLED=true OTELPROF_RATE=10 OTELPROF_WINDOW_MS=100 "OTELPROF_OUTPUT_DIR=$place/other" \
     "${nobody[@]}" --inh-caps=-all ./with-file-capabilities "$place/capable"
 profiled
 says "windows of 10000 ms"
-[[ ! -e other ]] || fail "capable: the environment was read"
-setcap cap_bpf+ep with-file-capabilities || fail "setcap"
+[[ ! -e other ]] || wrong "capable: the environment was read"
+setcap cap_bpf+ep with-file-capabilities || wrong "setcap"
 take capable-half "${nobody[@]}" --inh-caps=-all ./with-file-capabilities "$place/capable-half"
 refused
 says "missing CAP_PERFMON"$'\n' "AT_SECURE" "environment variables are ignored"
@@ -109,17 +106,16 @@ profiled
 complete
 says "pid: 1"$'\n'
 pids=$("$OTP_PYTHON" "$OTP_SOURCE/tests/decoder/decode.py" "$out" | grep -o '"process.pid": [0-9]*' | sort -u)
-[[ $pids = '"process.pid": 1' ]] || fail "$name: $pids"
+[[ $pids = '"process.pid": 1' ]] || wrong "$name: $pids"
 
 # shellcheck disable=SC2016
 take no-proc unshare --mount sh -c 'umount -l /proc && exec ./service "$0"' "$place/no-proc"
 says "init: OTELPROF_OK" "shutdown: OTELPROF_OK"
 (($(number fired) * 100 > $(number expected) * 95 && $(number fired) * 100 < $(number expected) * 105)) ||
-    fail "no-proc: fired $(number fired), expected $(number expected)"
+    wrong "no-proc: fired $(number fired), expected $(number expected)"
 [[ $(number "unknown module") -gt 0 && $(number "unknown module") = "$(number records)" ]] ||
-    fail "no-proc: stacks that end with an unknown module: $(number "unknown module") of $(number records)"
+    wrong "no-proc: stacks that end with an unknown module: $(number "unknown module") of $(number records)"
 
 find "$place" -name '*.otlp' -exec cp --backup=numbered -t "$OTP_WORK" {} +
-"$OTP_PYTHON" "$OTP_SOURCE/tests/decoder/check.py" "$OTP_WORK" >"$OTP_WORK/check.txt" || fail "$(tail "$OTP_WORK/check.txt")"
-echo "$failures failures"
-((failures == 0))
+"$OTP_PYTHON" "$OTP_SOURCE/tests/decoder/check.py" "$OTP_WORK" >"$OTP_WORK/check.txt" || wrong "$(tail "$OTP_WORK/check.txt")"
+verdict

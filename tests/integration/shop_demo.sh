@@ -4,30 +4,19 @@
 # examples/demo.sh as a newcomer runs it: all its sections are there and full; with spans off the route table is empty;
 # where eBPF is refused it says what is missing, and ends with 1.
 set -uo pipefail
+# shellcheck source=tests/lib/expect.sh
+. "$OTP_SOURCE/tests/lib/expect.sh"
 
-failures=0
 demo() { "$OTP_SOURCE/examples/demo.sh" --no-install --seconds "${OTP_SECONDS:-8}" --out "$OTP_WORK/$1" "${@:2}"; }
-
-expect() {
-    local what=$1
-    shift
-    if "$@" >/dev/null; then
-        echo "ok: $what"
-    else
-        echo "FAILED: $what ($*)"
-        failures=$((failures + 1))
-    fi
-}
 
 # The lines of a section, from its heading to the next.
 section() { awk -v wanted="$1" '/^[^ ]/ { on = index($0, wanted) == 1; next } on && NF' "$2"; }
 routes() { section 'CPU by route' "$1" | grep -c '^  /'; }
 
-[[ $(id -u) = 0 ]] || { echo "needs root" && exit 77; }
+need_root "to profile"
 "$OTP_BUILD/src/tool/otelprof" doctor >"$OTP_WORK/doctor.out" 2>&1 || {
     cat "$OTP_WORK/doctor.out"
-    echo "eBPF is not possible here"
-    exit 77
+    skip "eBPF is not possible here"
 }
 export OTELPROF_BUILD=$OTP_BUILD
 
@@ -51,4 +40,4 @@ setpriv --bounding-set -bpf,-perfmon,-sys_admin --inh-caps -bpf,-perfmon,-sys_ad
     "$OTP_SOURCE/examples/demo.sh" --no-install --seconds 5 --out "$OTP_WORK/refused" >"$OTP_WORK/refused.txt" 2>&1
 expect 'refused: ends with 1' test $? = 1
 expect 'refused: names the capability' grep -q CAP_BPF "$OTP_WORK/refused.txt"
-((failures == 0)) || exit 1
+verdict

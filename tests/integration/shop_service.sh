@@ -5,25 +5,16 @@
 # under its name with the right work below it, stacks that reach the root, nothing lost; with spans off no route at all;
 # without privileges a service that runs all the same.
 set -uo pipefail
+# shellcheck source=tests/lib/expect.sh
+. "$OTP_SOURCE/tests/lib/expect.sh"
 
 shop=$OTP_BUILD/examples/shop/shop
 otelprof=$OTP_BUILD/src/tool/otelprof
 trace=4bf92f3577b34da6a3ce929d0e0e4736
-pid='' url='' failures=0
+pid='' url=''
 
-[[ -x $shop ]] || { echo "examples/shop was not built (its packages are missing)" && exit 77; }
-[[ $(id -u) = 0 ]] || { echo "needs root" && exit 77; }
-
-expect() {
-    local what=$1
-    shift
-    if "$@" >/dev/null; then
-        echo "ok: $what"
-    else
-        echo "FAILED: $what ($*)"
-        failures=$((failures + 1))
-    fi
-}
+[[ -x $shop ]] || skip "examples/shop was not built (its packages are missing)"
+need_root "to profile"
 
 end() { [[ -z $pid ]] || kill -KILL "$pid" 2>/dev/null; }
 trap end EXIT
@@ -86,8 +77,7 @@ with_spans() {
     if grep -q 'without a profiler' "$OTP_WORK/spans.err"; then
         stop TERM
         cat "$OTP_WORK/spans.err"
-        echo "eBPF is not possible here"
-        exit 77
+        skip "eBPF is not possible here"
     fi
     check_routes
     local summary
@@ -154,4 +144,4 @@ with_spans
 check_profile
 without_spans
 without_privileges
-((failures == 0)) || exit 1
+verdict

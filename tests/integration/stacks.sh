@@ -4,17 +4,19 @@
 # Real services at 999 Hz: examples/shop under its customers, and an unmodified redis-server under redis-benchmark and a
 # mix of scripts, sorting and background saves. 99.5 % of what fired reaches the root; the rest is shown by reason.
 set -uo pipefail
+# shellcheck source=tests/lib/expect.sh
+. "$OTP_SOURCE/tests/lib/expect.sh"
 shop=$OTP_BUILD/examples/shop/shop
 otelprof=$OTP_BUILD/src/tool/otelprof
 seconds=15
 [[ -z ${OTP_LONG:-} ]] || seconds=${OTP_SECONDS:-600}
-pids=() failures=0
+pids=()
 cd "$OTP_WORK" || exit 1
 unset "${!OTEL@}"
 
-[[ -x $shop ]] || { echo "examples/shop was not built (its packages are missing)" && exit 77; }
-[[ $(id -u) = 0 ]] || { echo "needs root" && exit 77; }
-command -v redis-server >/dev/null || { echo "redis-server is missing" && exit 77; }
+[[ -x $shop ]] || skip "examples/shop was not built (its packages are missing)"
+need_root "to profile"
+command -v redis-server >/dev/null || skip "redis-server is missing"
 
 end() { ((${#pids[@]} == 0)) || kill -KILL "${pids[@]}" 2>/dev/null; }
 trap end EXIT
@@ -38,7 +40,7 @@ stop() { # signal, pid
 
 judge() { # folder, program
     echo "-- $1"
-    "$OTP_PYTHON" "$OTP_SOURCE/tests/integration/stacks.py" "$1" "$2" $((seconds * 300)) || failures=1
+    "$OTP_PYTHON" "$OTP_SOURCE/tests/integration/stacks.py" "$1" "$2" $((seconds * 300)) || fail "$1: see above"
 }
 
 run_shop() {
@@ -85,4 +87,4 @@ run_redis() {
 
 run_shop
 run_redis
-((failures == 0))
+verdict

@@ -4,15 +4,11 @@
 # knows nothing of us, and what cannot be preloaded is refused with the reason.
 # timeout: 240
 set -uo pipefail
+# shellcheck source=tests/lib/expect.sh
+. "$OTP_SOURCE/tests/lib/expect.sh"
 tool=$OTP_BUILD/src/tool/otelprof
-failures=0
 cd "$OTP_WORK" || exit 1
 unset "${!OTEL@}"
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
 
 # Runs a command; status, stdout and stderr go to $status, $out and $err.
 take() {
@@ -184,13 +180,11 @@ test_scripts
 test_usage
 if ! "$tool" doctor >doctor.txt 2>&1; then
     tail -n 20 doctor.txt
-    ((failures == 0)) || exit 1
-    echo "eBPF profiling is not possible here"
-    exit 77
+    verdict || exit 1
+    skip "eBPF profiling is not possible here"
 fi
 test_ends
 test_environment
 test_follow
 [[ $(id -u) != 0 ]] || test_plain_user
-echo "$failures failures"
-((failures == 0))
+verdict

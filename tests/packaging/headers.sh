@@ -3,7 +3,7 @@
 # Each public header compiles alone, as C11 and as C++17, with gcc and clang, without a warning.
 # Needs OTP_BUILD and OTP_SOURCE.
 set -uo pipefail
-flags=(-Wall -Wextra -pedantic -Werror -fsyntax-only -I "$OTP_SOURCE/include" -I "$OTP_BUILD/include")
+flags=(-Wall -Wextra -Wshadow -pedantic -Werror -fsyntax-only -I "$OTP_SOURCE/include" -I "$OTP_BUILD/include")
 failures=0 count=0
 
 compile() {
