@@ -116,6 +116,11 @@ static void open_window(struct otp_engine *engine, uint64_t start_ns) {
     engine->intake.unix_minus_clock_ns = unix_minus_clock(engine);
     engine->intake.window_start_ns = start_ns;
     engine->intake.window = otp_window_new(&config, start_ns);
+}
+
+/* A window that starts now, and when it is due. */
+static void begin_window(struct otp_engine *engine, uint64_t now) {
+    open_window(engine, now);
     engine->window_end_ns = otp_clock_ns(CLOCK_MONOTONIC) + jittered_window_ms(engine) * NANOS_PER_MS;
 }
 
@@ -138,7 +143,7 @@ static void close_window(struct otp_engine *engine, uint64_t end_ns) {
 
 /*
  * A window that is half full ends early while the exporter keeps up, so that a busy machine costs shorter windows and
- * not detail. The next one begins where this one ends: at the record taken in last.
+ * not detail. The next one begins where this one ends, at the record taken in last, and is due when this one was.
  */
 static void end_full_window(struct otp_engine *engine) {
     size_t size = engine->intake.window ? otp_window_size(engine->intake.window) : 0;
@@ -179,7 +184,7 @@ void otp_engine_end_window(struct otp_engine *engine) {
     drain(engine);
     uint64_t now = otp_clock_ns(CLOCK_REALTIME);
     close_window(engine, now);
-    open_window(engine, now);
+    begin_window(engine, now);
 }
 
 void otp_engine_work(struct otp_engine *engine) {
@@ -341,7 +346,7 @@ int otp_engine_start(struct otp_engine *engine) {
         result = start_context(engine);
     if (result)
         return result;
-    open_window(engine, otp_clock_ns(CLOCK_REALTIME));
+    begin_window(engine, otp_clock_ns(CLOCK_REALTIME));
     otp_account_begin(&engine->account);
     if (engine->settings->options.profiles & OTELPROF_CPU)
         result = otp_capture_enable(engine->capture);
