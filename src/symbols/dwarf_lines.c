@@ -34,62 +34,19 @@ static bool guarded(void (*body)(void *), void *argument) {
     return true;
 }
 
-static bool starts_with(const char *text, const char *start) { return !strncmp(text, start, strlen(start)); }
-
-static bool is_debug_section(const char *name) {
-    return starts_with(name, ".debug_") || starts_with(name, ".zdebug_") || starts_with(name, ".gnu.debuglto_");
-}
-
 bool otp_dwarf_present(const struct otp_elf_file *elf) {
     return otp_elf_section(elf, SHT_NULL, ".debug_info") || otp_elf_section(elf, SHT_NULL, ".zdebug_info");
 }
 
-/* Bytes that a debug section takes on the heap: as it is in the file, and unpacked if it is compressed. */
-static bool section_cost(const struct otp_elf_file *elf, const Elf64_Shdr *section, uint64_t *cost) {
-    *cost = section->sh_size;
-    if (section->sh_flags & SHF_COMPRESSED) {
-        Elf64_Chdr header;
-        if (section->sh_size < sizeof(header) || !otp_elf_read(elf, section->sh_offset, &header, sizeof(header)))
-            return false;
-        *cost = header.ch_size > SIZE_MAX / 4 ? SIZE_MAX / 4 : *cost + header.ch_size;
-    } else if (starts_with(otp_elf_section_name(elf, section), ".zdebug_")) {
-        uint8_t header[12]; /* "ZLIB", then the size, big-endian */
-        uint64_t size = 0;
-        if (section->sh_size < sizeof(header) || !otp_elf_read(elf, section->sh_offset, header, sizeof(header)))
-            return false;
-        for (unsigned i = 4; i < 12; i++)
-            size = size << 8 | header[i];
-        *cost = size > SIZE_MAX / 4 ? SIZE_MAX / 4 : *cost + size;
-    }
-    return true;
-}
-
-static enum otp_dwarf_result add_up(const struct otp_elf_file *elf, size_t limit, size_t *sum) {
-    *sum = 0;
-    for (uint32_t i = 0; i < elf->section_count; i++) {
-        const Elf64_Shdr *section = &elf->sections[i];
-        uint64_t cost;
-        if (section->sh_type == SHT_NOBITS || !is_debug_section(otp_elf_section_name(elf, section)))
-            continue;
-        if (section->sh_offset > elf->size || section->sh_size > elf->size - section->sh_offset ||
-            !section_cost(elf, section, &cost))
-            return OTP_DWARF_REFUSED;
-        if (cost > limit || *sum > limit - cost)
-            return OTP_DWARF_TOO_LARGE;
-        *sum += cost;
-    }
-    return OTP_DWARF_OK;
-}
-
-/* Sections as libdw has them: unpacked. */
-static const void *section_data(struct otp_dwarf *dwarf, const char *name, const char *packed_name, size_t *size) {
+/* A section of the image. */
+static const void *section_data(struct otp_dwarf *dwarf, const char *name, size_t *size) {
     size_t names;
     if (elf_getshdrstrndx(dwarf->elf, &names))
         return NULL;
     for (Elf_Scn *section = NULL; (section = elf_nextscn(dwarf->elf, section));) {
         GElf_Shdr header;
         const char *at = gelf_getshdr(section, &header) ? elf_strptr(dwarf->elf, names, header.sh_name) : NULL;
-        if (!at || (strcmp(at, name) && strcmp(at, packed_name)))
+        if (!at || strcmp(at, name) != 0)
             continue;
         Elf_Data *data = elf_rawdata(section, NULL);
         *size = data ? data->d_size : 0;
@@ -109,11 +66,11 @@ struct reading {
  */
 static bool strings_end(struct otp_dwarf *dwarf) {
     size_t size = 0;
-    const char *strings = section_data(dwarf, ".debug_str", ".zdebug_str", &size);
+    const char *strings = section_data(dwarf, ".debug_str", &size);
     if (strings && size && strings[size - 1])
         return false;
     size = 0;
-    strings = section_data(dwarf, ".debug_line_str", ".zdebug_line_str", &size);
+    strings = section_data(dwarf, ".debug_line_str", &size);
     dwarf->longest = strings ? otp_longest_string(strings, size) : 0;
     return !strings || !size || !strings[size - 1];
 }
@@ -121,17 +78,21 @@ static bool strings_end(struct otp_dwarf *dwarf) {
 static void read_body(void *argument) {
     struct reading *reading = argument;
     struct otp_dwarf *dwarf = reading->dwarf;
-    dwarf->lines = section_data(dwarf, ".debug_line", ".zdebug_line", &dwarf->lines_size);
+    dwarf->lines = section_data(dwarf, ".debug_line", &dwarf->lines_size);
     reading->good = strings_end(dwarf) && otp_dwarf_units_read(dwarf);
 }
 
 static enum otp_dwarf_result start(struct otp_dwarf *dwarf) {
-    dwarf->elf = elf_begin(dwarf->file.fd, ELF_C_READ, NULL);
+    enum otp_dwarf_result result = otp_dwarf_image_make(&dwarf->image, &dwarf->file, dwarf->limit);
+    if (!otp_elf_unchanged(&dwarf->file))
+        return OTP_DWARF_CHANGED;
+    if (result)
+        return result;
+    dwarf->sections = dwarf->held = dwarf->image.size;
+    dwarf->elf = elf_memory(dwarf->image.bytes, dwarf->image.size);
     if (!dwarf->elf)
         return OTP_DWARF_REFUSED;
     dwarf->dwarf = dwarf_begin_elf(dwarf->elf, DWARF_C_READ, NULL);
-    if (!otp_elf_unchanged(&dwarf->file))
-        return OTP_DWARF_CHANGED;
     if (!dwarf->dwarf)
         return OTP_DWARF_REFUSED;
     dwarf_new_oom_handler(dwarf->dwarf, out_of_memory);
@@ -141,18 +102,17 @@ static enum otp_dwarf_result start(struct otp_dwarf *dwarf) {
     return reading.good ? OTP_DWARF_OK : OTP_DWARF_REFUSED;
 }
 
-static enum otp_dwarf_result check(const struct otp_elf_file *elf, size_t limit, size_t *sections) {
+static enum otp_dwarf_result check(const struct otp_elf_file *elf) {
     if (!otp_dwarf_present(elf) || elf->fd < 0)
         return OTP_DWARF_NONE;
     if (otp_elf_section(elf, SHT_NULL, ".gnu_debugaltlink"))
         return OTP_DWARF_REFUSED;
-    return add_up(elf, limit, sections);
+    return OTP_DWARF_OK;
 }
 
 enum otp_dwarf_result otp_dwarf_open(struct otp_elf_file *elf, size_t limit, struct otp_dwarf **dwarf) {
-    size_t sections = 0;
     *dwarf = NULL;
-    enum otp_dwarf_result result = check(elf, limit, &sections);
+    enum otp_dwarf_result result = check(elf);
     struct otp_dwarf *fresh = result == OTP_DWARF_OK ? otp_sys.calloc(1, sizeof(*fresh)) : NULL;
     if (!fresh) {
         otp_elf_close(elf);
@@ -161,8 +121,6 @@ enum otp_dwarf_result otp_dwarf_open(struct otp_elf_file *elf, size_t limit, str
     fresh->file = *elf;
     *elf = OTP_ELF_NONE;
     fresh->limit = limit;
-    fresh->sections = sections;
-    fresh->held = sections;
     result = start(fresh);
     if (result == OTP_DWARF_OK)
         *dwarf = fresh;
@@ -182,6 +140,7 @@ void otp_dwarf_close(struct otp_dwarf *dwarf) {
         dwarf_end(dwarf->dwarf);
     if (dwarf->elf)
         elf_end(dwarf->elf);
+    otp_dwarf_image_free(&dwarf->image);
     otp_elf_close(&dwarf->file);
     free(dwarf);
 }

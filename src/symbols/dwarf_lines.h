@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Source lines and inlined callers from the DWARF of one file, by libdw in read mode: all debug sections are copied to
- * the heap when it is opened, so their sizes are added up first. Split DWARF (.dwo files, which libdw would map) and
+ * Source lines and inlined callers from the DWARF of one file, by libdw on a copy of its debug sections in memory (see
+ * dwarf_image.h). Split DWARF (.dwo files, which libdw would map) and
  * shared DWARF (dwz, likewise) are refused. libdw is not thread-safe: one thread for one file.
  */
 #ifndef OTP_SYMBOLS_DWARF_LINES_H

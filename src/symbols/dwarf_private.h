@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "symbols/dwarf_image.h"
 #include "symbols/elf_file.h"
 
 #define OTP_DWARF_DEPTH 64 /* of scopes */
@@ -32,13 +33,14 @@ struct otp_dwarf_range {
 
 struct otp_dwarf {
     struct otp_elf_file file;
+    struct otp_dwarf_image image;
     Elf *elf;
     Dwarf *dwarf;
     struct otp_dwarf_unit *units;
     size_t unit_count, unit_capacity;
     struct otp_dwarf_range *ranges; /* by low */
     size_t range_count, range_capacity;
-    size_t sections; /* bytes of debug sections */
+    size_t sections; /* bytes of the image */
     size_t held;     /* all bytes, estimated */
     size_t limit;
     const void *lines; /* .debug_line */
