@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -62,8 +63,8 @@ static bool look_at_old_packed(const struct otp_elf_file *elf, struct part *part
 
 /* Finds a wanted section and its unpacked size. False: damaged. `from` is NULL if there is none. */
 static bool look_for(const struct otp_elf_file *elf, const char *name, struct part *part) {
-    char old_name[32] = ".z";
-    memcpy(old_name + 2, name + 1, strlen(name));
+    char old_name[32];
+    snprintf(old_name, sizeof(old_name), ".z%s", name + 1);
     const Elf64_Shdr *plain = otp_elf_section(elf, SHT_NULL, name);
     const Elf64_Shdr *section = plain ? plain : otp_elf_section(elf, SHT_NULL, old_name);
     *part = (struct part){.from = section, .name = name};
@@ -104,9 +105,9 @@ static enum otp_dwarf_result make_plan(struct plan *plan, const struct otp_elf_f
 /* --------------------------------------------------------------------------------------------------- filling */
 
 /* Unpacks `size` bytes from an offset of the file to `to`: true only if they are `room` bytes, all of them. */
-static bool unpack(const struct otp_elf_file *elf, uint64_t offset, uint64_t size, char *to, uint64_t room) {
+static bool unpack(const struct otp_elf_file *elf, uint64_t offset, uint64_t size, Bytef *to, uint64_t room) {
     unsigned char input[INPUT];
-    z_stream stream = {.next_out = (Bytef *)to};
+    z_stream stream = {.next_out = to};
     uint64_t written = 0;
     int state = Z_OK;
     if (inflateInit(&stream) != Z_OK)
@@ -139,7 +140,7 @@ static bool fill(const struct plan *plan, const struct otp_elf_file *elf, char *
         if (!part->packed_at && !otp_elf_read(elf, from->sh_offset, to, (size_t)part->size))
             return false;
         if (part->packed_at &&
-            !unpack(elf, from->sh_offset + part->packed_at, from->sh_size - part->packed_at, to, part->size))
+            !unpack(elf, from->sh_offset + part->packed_at, from->sh_size - part->packed_at, (Bytef *)to, part->size))
             return false;
     }
     return true;
