@@ -107,9 +107,11 @@ static enum otp_dwarf_result make_plan(struct plan *plan, const struct otp_elf_f
 /* Unpacks `size` bytes from an offset of the file to `to`: true only if they are `room` bytes, all of them. */
 static bool unpack(const struct otp_elf_file *elf, uint64_t offset, uint64_t size, Bytef *to, uint64_t room) {
     unsigned char input[INPUT];
-    z_stream stream = {.next_out = to};
+    z_stream stream;
     uint64_t written = 0;
     int state = Z_OK;
+    memset(&stream, 0, sizeof(stream));
+    stream.next_out = to;
     if (inflateInit(&stream) != Z_OK)
         return false;
     while (state == Z_OK && size) {
