@@ -16,10 +16,10 @@ seconds=${1:-120} pattern=${2:-*}
 . "$source_dir/tests/lib/packages.sh"
 install_packages "${build_packages[@]}" check libclang-rt-14-dev || exit 2
 cd "$source_dir" || exit 2
-cmake --preset fuzz -B "$build" >"$build.log" 2>&1 && ninja -C "$build" all_fuzz_targets >>"$build.log" 2>&1 || {
+if ! { cmake --preset fuzz -B "$build" && ninja -C "$build" all_fuzz_targets; } >"$build.log" 2>&1; then
     tail -n 30 "$build.log"
     exit 2
-}
+fi
 failed=0
 for target in "$build"/tests/fuzz/*_fuzz; do
     name=$(basename "$target" _fuzz)
@@ -32,6 +32,9 @@ for target in "$build"/tests/fuzz/*_fuzz; do
     status=$?
     printf '%-20s status %d, %s executions, %s inputs\n' "$name" "$status" \
         "$(sed -n 's/^stat::number_of_executed_units: *//p' "$found.log")" "$(find "$found" -type f | wc -l)"
-    ((status == 0)) || { failed=1 && tail -n 20 "$found.log"; }
+    if ((status != 0)); then
+        failed=1
+        tail -n 20 "$found.log"
+    fi
 done
 exit "$failed"
