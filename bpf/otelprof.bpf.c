@@ -163,7 +163,7 @@ static __attribute__((noinline)) int window_move(struct otp_stack *stack, uint64
     return inside(stack, address - stack->base) ? 0 : -1;
 }
 
-/* Without a call as a rule: where returns are made safe from speculation (AMD's SRSO), each costs as much as the rest.
+/* Without a call as a rule: where returns are made safe from speculation (AMD's SRSO), one costs as much as the rest.
  */
 OTP_INLINE int read_inline(struct otp_stack *stack, uint64_t address, uint64_t *word) {
     if (!inside(stack, address - stack->base) && window_move(stack, address))

@@ -125,8 +125,8 @@ static int take(struct otp_program_set *set, struct otelprof_bpf *object) {
     }
     for (int i = 0; i < OTP_MAP_TABLE_COUNT && !result; i++)
         result = map_table(set, object, i);
-    struct bpf_map *scratch = object->maps.otp_scratch;
-    set->own_bytes += (uint64_t)libbpf_num_possible_cpus() * bpf_map__value_size(scratch);
+    uint64_t a_cpu = bpf_map__value_size(object->maps.otp_scratch) + bpf_map__value_size(object->maps.otp_cache);
+    set->own_bytes += (uint64_t)libbpf_num_possible_cpus() * a_cpu;
     return result;
 }
 
