@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/identity_marker.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/maps.h"
 #include "base/sys.h"
 
 #define NAME "otelprof-runs-here"
@@ -37,48 +34,25 @@ static int put_up(void) {
     return 0;
 }
 
-/*
- * True if the mark on this line of maps is another copy's, and that copy goes before us: it was set up already, or both
- * are starting and its mark lies lower.
- */
-static bool goes_first(const char *line) {
-    if (!strstr(line, "/memfd:" NAME))
-        return false;
-    uintptr_t address = (uintptr_t)strtoull(line, NULL, 16);
-    if (address == (uintptr_t)mark)
+/* Another copy's mark that goes before ours: it was set up already, or both are starting and it lies lower. */
+static bool goes_first(const struct otp_maps_line *line) {
+    if (!otp_maps_line_names(line, "/memfd:" NAME) || line->start == (uintptr_t)mark)
         return false;
     uint32_t running = 0;
-    struct iovec local = {&running, sizeof(running)}, remote = {(void *)address, sizeof(running)};
+    struct iovec local = {&running, sizeof(running)}, remote = {(void *)(uintptr_t)line->start, sizeof(running)};
     if (otp_sys.read_memory(&local, &remote) != (ssize_t)sizeof(running))
         return false; /* taken down meanwhile */
-    return running || address < (uintptr_t)mark;
+    return running || line->start < (uintptr_t)mark;
+}
+
+static bool look_for_first(void *found, const struct otp_maps_line *line) {
+    *(bool *)found = goes_first(line);
+    return !*(bool *)found;
 }
 
 static bool another_goes_first(void) {
-    char buffer[16384];
-    size_t kept = 0;
     bool found = false;
-    int fd = otp_sys.open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0)
-        return false;
-    while (!found) {
-        ssize_t size = otp_sys.read(fd, buffer + kept, sizeof(buffer) - 1 - kept);
-        if (size < 0 && errno == EINTR)
-            continue;
-        if (size <= 0)
-            break;
-        buffer[kept + (size_t)size] = 0;
-        char *line = buffer, *end;
-        for (; !found && (end = strchr(line, '\n')); line = end + 1) {
-            *end = 0;
-            found = goes_first(line);
-        }
-        kept = strlen(line);
-        if (kept == sizeof(buffer) - 1)
-            kept = 0; /* a line of that length has no mark of ours */
-        memmove(buffer, line, kept);
-    }
-    close(fd);
+    otp_maps_scan(look_for_first, &found, NULL); /* without /proc there is nobody to be seen */
     return found;
 }
 

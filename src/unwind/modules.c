@@ -2,22 +2,18 @@
 #include "unwind/modules.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/maps.h"
 #include "base/sha256.h"
 #include "base/sys.h"
 #include "unwind/elf_source.h"
 #include "unwind/grow.h"
-#include "unwind/maps_line.h"
 
-#define MAPS_MAX ((size_t)64 << 20) /* of the maps file */
-#define LINE_MAX_BYTES 8192u
-#define TEXT_KEPT ((size_t)256 << 10) /* a larger buffer is given back after the scan */
-#define HASH_SPAN 4096u               /* bytes at head and tail of a file that its htlhash covers */
+#define HASH_SPAN 4096u /* bytes at head and tail of a file that its htlhash covers */
 
 struct list {
     struct otp_module **items;
@@ -29,8 +25,6 @@ struct otp_modules {
     struct list gone;
     uint32_t last_number;
     uint32_t generation; /* of the last scan */
-    char *text;          /* the maps file */
-    size_t text_capacity;
     struct otp_modules_stats stats;
 };
 
@@ -54,7 +48,6 @@ void otp_modules_free(struct otp_modules *modules) {
         return;
     list_free(&modules->mapped);
     list_free(&modules->gone);
-    free(modules->text);
     free(modules);
 }
 
@@ -149,39 +142,6 @@ static struct otp_module *module_new(struct otp_modules *modules, const struct o
 
 /* ------------------------------------------------------------------------------------------------ scanning */
 
-/* The whole maps file, in one buffer that is kept. Bytes, or a negative enum otelprof_error. */
-static int64_t read_maps(struct otp_modules *modules) {
-    int fd = otp_sys.open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0)
-        return otp_error_errno(OTELPROF_E_SYSTEM, errno, "open of /proc/thread-self/maps");
-    size_t size = 0;
-    for (;;) {
-        if (size + LINE_MAX_BYTES > modules->text_capacity) {
-            size_t wanted = modules->text_capacity ? modules->text_capacity * 2 : 65536;
-            char *text = wanted > MAPS_MAX ? NULL : otp_sys.realloc(modules->text, wanted);
-            if (!text) {
-                close(fd);
-                return otp_error(OTELPROF_E_MEMORY, "no memory for the list of mappings");
-            }
-            modules->text = text;
-            modules->text_capacity = wanted;
-        }
-        ssize_t got = otp_sys.read(fd, modules->text + size, modules->text_capacity - size);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            int number = errno;
-            close(fd);
-            return otp_error_errno(OTELPROF_E_SYSTEM, number, "read of /proc/thread-self/maps");
-        }
-        if (!got)
-            break;
-        size += (size_t)got;
-    }
-    close(fd);
-    return (int64_t)size;
-}
-
 static bool unchanged(const struct otp_module *module, const struct otp_maps_line *line) {
     return module->start == line->start && module->end == line->end && module->file_offset == line->offset &&
            module->device == line->device && module->inode == line->inode &&
@@ -196,6 +156,7 @@ struct scan {
     uint64_t base_start; /* where the first byte of the file last seen is mapped */
     uint64_t base_device, base_inode;
     bool changed;
+    int result; /* 0, or what ended it before the end */
 };
 
 /* 0, or OTELPROF_E_MEMORY. */
@@ -225,27 +186,17 @@ static int take_executable(struct scan *scan, const struct otp_maps_line *line) 
     return 0;
 }
 
-static int take_lines(struct scan *scan, const char *text, size_t size) {
-    int result = 0;
-    for (const char *end = text + size; text < end && !result;) {
-        const char *newline = memchr(text, '\n', (size_t)(end - text));
-        size_t length = newline ? (size_t)(newline - text) : (size_t)(end - text);
-        struct otp_maps_line line;
-        if (length > LINE_MAX_BYTES || !otp_maps_line_parse(text, length, &line)) {
-            scan->modules->stats.lines_skipped++;
-        } else {
-            if (line.offset == 0 && line.inode) {
-                scan->base_start = line.start;
-                scan->base_device = line.device;
-                scan->base_inode = line.inode;
-            }
-            /* [vsyscall] lies above user addresses. */
-            if (line.executable && line.end < (uint64_t)1 << 63)
-                result = take_executable(scan, &line);
-        }
-        text += length + 1;
+static bool take_line(void *user, const struct otp_maps_line *line) {
+    struct scan *scan = user;
+    if (line->offset == 0 && line->inode) {
+        scan->base_start = line->start;
+        scan->base_device = line->device;
+        scan->base_inode = line->inode;
     }
-    return result;
+    /* [vsyscall] lies above user addresses. */
+    if (line->executable && line->end < (uint64_t)1 << 63)
+        scan->result = take_executable(scan, line);
+    return !scan->result;
 }
 
 static bool contains(const struct list *list, const struct otp_module *module) {
@@ -294,13 +245,8 @@ int otp_modules_scan(struct otp_modules *modules, uint32_t generation, bool *cha
     struct scan scan = {.modules = modules};
     *changed = false;
     modules->stats.scans++;
-    int64_t size = read_maps(modules);
-    int result = size < 0 ? (int)size : take_lines(&scan, modules->text, (size_t)size);
-    if (modules->text_capacity > TEXT_KEPT) {
-        free(modules->text);
-        modules->text = NULL;
-        modules->text_capacity = 0;
-    }
+    int number = otp_maps_scan(take_line, &scan, &modules->stats.lines_skipped);
+    int result = number ? otp_error_errno(OTELPROF_E_SYSTEM, number, "/proc/thread-self/maps") : scan.result;
     if (!result)
         result = retire(&scan, generation);
     if (result) {

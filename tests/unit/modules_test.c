@@ -16,7 +16,6 @@
 #include "base/sys.h"
 #include "test_main.h"
 #include "unwind/elf_source.h"
-#include "unwind/maps_line.h"
 #include "unwind/modules.h"
 
 #define LIBRARY "libsqlite3.so.0" /* one that can be unloaded */
@@ -36,46 +35,6 @@ static bool rescan(struct otp_modules *modules, uint32_t generation) {
 }
 
 static uint64_t address_of(const void *pointer) { return (uint64_t)(uintptr_t)pointer; }
-
-/* --------------------------------------------------------------------------------------------------- maps lines */
-
-static bool parse(const char *text, struct otp_maps_line *line) {
-    char *exact = malloc(strlen(text) + 1); /* so that AddressSanitizer sees a byte more */
-    memcpy(exact, text, strlen(text));
-    bool good = otp_maps_line_parse(exact, strlen(text), line);
-    line->path = good ? text + (line->path - exact) : NULL;
-    free(exact);
-    return good;
-}
-
-START_TEST(lines_of_maps) {
-    struct otp_maps_line line;
-    ck_assert(parse("7f00-7fff r-xp 00026000 fe:01 1234567                    /usr/lib/a b.so (deleted)", &line));
-    ck_assert_uint_eq(line.start, 0x7f00);
-    ck_assert_uint_eq(line.end, 0x7fff);
-    ck_assert_uint_eq(line.offset, 0x26000);
-    ck_assert_uint_eq(line.inode, 1234567);
-    ck_assert(line.executable && line.deleted);
-    ck_assert_uint_eq(line.path_size, strlen("/usr/lib/a b.so"));
-    ck_assert(!memcmp(line.path, "/usr/lib/a b.so", line.path_size));
-    ck_assert(parse("7f00-7fff rw-p 00000000 00:00 0", &line));
-    ck_assert(!line.executable && !line.deleted && !line.path_size);
-    ck_assert(parse("ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]", &line));
-    static const char *const bad[] = {"",
-                                      "7f00",
-                                      "7f00-",
-                                      "-7fff r-xp 0 0:0 0",
-                                      "7fff-7f00 r-xp 00000000 00:00 0",
-                                      "7f00-7f00 r-xp 00000000 00:00 0",
-                                      "7f00-7fff r-x",
-                                      "7f00-7fff r-xp zz 00:00 0",
-                                      "7f00-7fff r-xp 0 00.00 0",
-                                      "7f00-7fff r-xp 0 00:00 ",
-                                      "10000000000000000-20000000000000000 r-xp 0 00:00 0"};
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        ck_assert_msg(!parse(bad[i], &line), "%s", bad[i]);
-}
-END_TEST
 
 /* ----------------------------------------------------------------------------------------------------- identity */
 
@@ -411,6 +370,6 @@ END_TEST
 #define SWAPPED
 #endif
 
-OTP_TEST_MAIN("modules", 120, lines_of_maps, objects_are_as_the_loader_has_them, hash_of_the_file,
-              libraries_come_and_go, another_file_at_the_same_place_is_another_module,
-              a_file_replaced_under_its_name_is_not_read, anonymous_code, a_truncated_file_is_an_error SWAPPED)
+OTP_TEST_MAIN("modules", 120, objects_are_as_the_loader_has_them, hash_of_the_file, libraries_come_and_go,
+              another_file_at_the_same_place_is_another_module, a_file_replaced_under_its_name_is_not_read,
+              anonymous_code, a_truncated_file_is_an_error SWAPPED)
