@@ -101,47 +101,23 @@ bool otp_elf_address(const struct otp_elf_file *elf, uint64_t offset, uint64_t *
     return false;
 }
 
-/* Looks for NT_GNU_BUILD_ID among the notes in a block. */
-static bool build_id_in(struct otp_elf_file *elf, struct otp_bytes notes, uint64_t align) {
-    while (otp_bytes_left(&notes) >= 12) {
-        uint32_t name_size = otp_bytes_u32(&notes);
-        uint32_t size = otp_bytes_u32(&notes);
-        uint32_t type = otp_bytes_u32(&notes);
-        uint64_t mask = align == 8 ? 7 : 3; /* gABI: 4, but GNU property notes use 8 */
-        const uint8_t *name = otp_bytes_take(&notes, ((uint64_t)name_size + 3) & ~(uint64_t)3);
-        uint64_t padded = ((uint64_t)size + mask) & ~mask;
-        const uint8_t *bytes = otp_bytes_take(&notes, padded < otp_bytes_left(&notes) ? padded : size);
-        if (notes.bad)
-            return false;
-        if (type == NT_GNU_BUILD_ID && name_size == 4 && !memcmp(name, "GNU", 4) && size && size <= OTP_BUILD_ID_MAX) {
-            memcpy(elf->build_id, bytes, size);
-            elf->build_id_size = size;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool build_id_at(struct otp_elf_file *elf, uint64_t offset, uint64_t size, uint64_t align) {
-    if (!size || size > NOTES_MAX)
-        return false;
-    void *block = read_block(elf, offset, size);
-    bool found = block && build_id_in(elf, otp_bytes(block, size), align);
-    free(block);
-    return found;
+static bool build_id_at(struct otp_elf_file *elf, uint64_t offset, uint64_t size) {
+    void *notes = size > NOTES_MAX ? NULL : read_block(elf, offset, size);
+    elf->build_id_size = notes ? otp_notes_build_id(notes, size, elf->build_id, sizeof(elf->build_id)) : 0;
+    free(notes);
+    return elf->build_id_size > 0;
 }
 
 /* Sections first: in a separate debug file the segments point to bytes that were taken out. */
 static void read_build_id(struct otp_elf_file *elf) {
     for (uint32_t i = 0; i < elf->section_count; i++) {
         const Elf64_Shdr *section = &elf->sections[i];
-        if (section->sh_type == SHT_NOTE &&
-            build_id_at(elf, section->sh_offset, section->sh_size, section->sh_addralign))
+        if (section->sh_type == SHT_NOTE && build_id_at(elf, section->sh_offset, section->sh_size))
             return;
     }
     for (uint32_t i = 0; i < elf->segment_count; i++) {
         const Elf64_Phdr *segment = &elf->segments[i];
-        if (segment->p_type == PT_NOTE && build_id_at(elf, segment->p_offset, segment->p_filesz, segment->p_align))
+        if (segment->p_type == PT_NOTE && build_id_at(elf, segment->p_offset, segment->p_filesz))
             return;
     }
 }

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#define OTP_BUILD_ID_MAX 64
+#include "base/notes.h"
 
 /* What tells one content of one file from another. */
 struct otp_file_id {

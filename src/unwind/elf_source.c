@@ -73,20 +73,6 @@ bool otp_elf_head_read(struct otp_elf_head *head, uint64_t address, int fd) {
     return !read_at(address, fd, header.e_phoff, head->headers, head->count * sizeof(Elf64_Phdr));
 }
 
-size_t otp_notes_build_id(const void *notes, size_t size, uint8_t *id, size_t room) {
-    struct otp_bytes bytes = otp_bytes(notes, size);
-    while (!bytes.bad && otp_bytes_left(&bytes) >= 12) {
-        uint32_t name_size = otp_bytes_u32(&bytes), body_size = otp_bytes_u32(&bytes), type = otp_bytes_u32(&bytes);
-        const uint8_t *name = otp_bytes_take(&bytes, ((uint64_t)name_size + 3) & ~3ull);
-        const uint8_t *body = otp_bytes_take(&bytes, ((uint64_t)body_size + 3) & ~3ull);
-        if (name && body && type == NT_GNU_BUILD_ID && name_size == 4 && !memcmp(name, "GNU", 4) && body_size <= room) {
-            memcpy(id, body, body_size);
-            return body_size;
-        }
-    }
-    return 0;
-}
-
 size_t otp_elf_build_id(const struct otp_elf_head *head, uint64_t bias, int fd, uint8_t *id, size_t room) {
     size_t found = 0;
     for (uint32_t i = 0; i < head->count && !found; i++) {

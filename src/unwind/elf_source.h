@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "base/notes.h"
 #include "unwind/modules.h"
 
 #define OTP_PROGRAM_HEADERS_MAX 64
@@ -35,9 +36,6 @@ int otp_file_read(int fd, uint64_t offset, void *buffer, size_t size);
 
 /* Parses the headers at `address`, or in `fd` if that is not -1. False: no ELF file of this machine's kind. */
 bool otp_elf_head_read(struct otp_elf_head *head, uint64_t address, int fd);
-
-/* Copies the GNU build id out of notes. Returns its size, 0 if there is none. */
-size_t otp_notes_build_id(const void *notes, size_t size, uint8_t *id, size_t room);
 
 /* The build id of an object by its headers; from memory at `bias`, or from `fd` if that is not -1. */
 size_t otp_elf_build_id(const struct otp_elf_head *head, uint64_t bias, int fd, uint8_t *id, size_t room);

@@ -10,10 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/notes.h"
+
 struct otp_modules;
 
-#define OTP_MODULES_MAX 4096 /* executable mappings kept; more are counted */
-#define OTP_BUILD_ID_MAX 32
+#define OTP_MODULES_MAX 4096         /* executable mappings kept; more are counted */
 #define OTP_MODULE_MAPPED UINT32_MAX /* `until` of a module that is still there */
 
 /* One executable mapping. It stays where it is in memory until otp_modules_forget(). */
