@@ -16,6 +16,7 @@
 #include "base/sys.h"
 #include "export/callback.h"
 #include "export/file.h"
+#include "failing_calls.h"
 
 static char base[] = "/tmp/otelprof-file-test-XXXXXX";
 static char directory[128];
@@ -342,28 +343,18 @@ START_TEST(failures_leave_nothing_behind) {
 }
 END_TEST
 
-static int allocations_left;
-
-static void *failing_calloc(size_t count, size_t size) {
-    return allocations_left-- > 0 ? otp_sys_real.calloc(count, size) : NULL;
-}
-
-static void *failing_malloc(size_t size) { return allocations_left-- > 0 ? otp_sys_real.malloc(size) : NULL; }
-
 START_TEST(each_allocation_fails_once) {
-    otp_sys.calloc = failing_calloc;
-    otp_sys.malloc = failing_malloc;
     int failures = 0, error = -1;
     for (int n = 0; n < 10 && error; n++) {
         struct otp_file_options options = {.directory = directory};
         struct otp_exporter *exporter = NULL;
-        allocations_left = n;
+        failing_calls_after(n);
         error = otp_file_exporter_new(&options, &exporter);
         failures += error == OTELPROF_E_MEMORY;
         if (!error)
             exporter->ops->close(exporter);
     }
-    otp_sys = otp_sys_real;
+    failing_calls_end();
     ck_assert_int_eq(error, 0);
     ck_assert_int_eq(failures, 5);
 }

@@ -14,6 +14,7 @@
 
 #include "base/sha256.h"
 #include "base/sys.h"
+#include "failing_calls.h"
 #include "test_main.h"
 #include "unwind/elf_source.h"
 #include "unwind/modules.h"
@@ -265,8 +266,6 @@ END_TEST
 
 #ifdef OTP_SYS_SWAPPABLE
 
-static int calls_left;
-
 static int no_open(const char *path, int flags, mode_t mode) {
     (void)path, (void)flags, (void)mode;
     errno = ENOENT;
@@ -290,11 +289,6 @@ static ssize_t hostile_read(int fd, void *buffer, size_t size) {
     memcpy(buffer, text, sizeof(text) - 1);
     return sizeof(text) - 1;
 }
-
-static bool allowed(void) { return calls_left-- > 0; }
-static void *some_calloc(size_t count, size_t size) { return allowed() ? calloc(count, size) : NULL; }
-static void *some_malloc(size_t size) { return allowed() ? malloc(size) : NULL; }
-static void *some_realloc(void *block, size_t size) { return allowed() ? realloc(block, size) : NULL; }
 
 START_TEST(without_proc_the_list_stays) {
     struct otp_modules *modules = scanned();
@@ -346,13 +340,9 @@ START_TEST(every_allocation_fails_once) {
     for (int allowed_calls = 0;; allowed_calls++) {
         bool changed;
         struct otp_modules *modules = otp_modules_new();
-        calls_left = allowed_calls;
-        otp_sys.calloc = some_calloc;
-        otp_sys.malloc = some_malloc;
-        otp_sys.realloc = some_realloc;
+        failing_calls_after(allowed_calls);
         int result = otp_modules_scan(modules, 1, &changed);
-        bool all = calls_left >= 0;
-        otp_sys = otp_sys_real;
+        bool all = failing_calls_end();
         ck_assert(result == 0 || result == OTELPROF_E_MEMORY);
         ck_assert(result == 0 || otp_modules_count(modules) == 0);
         failures += result != 0;

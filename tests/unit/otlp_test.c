@@ -229,9 +229,7 @@ static const struct otp_resource resource = {entries, 4};
 
 /* `count` samples, with `links` different spans and stacks that share their outer frames. */
 static struct otp_window *busy_window(enum otelprof_detail detail, uint64_t count, uint64_t links) {
-    struct otp_window *window = fixture_window(detail, 0);
-    fixture_mapping(window, 1, "/bin/one");
-    fixture_mapping(window, 2, "/lib/two.so");
+    struct otp_window *window = fixture_mapped_window(detail, 0);
     const struct otp_mapping anonymous = {.module_number = 3, .anonymous = true, .start = 0x9000, .end = 0xa000};
     otp_window_mapping(window, &anonymous);
     for (uint64_t i = 0; i < count; i++) {
@@ -462,14 +460,6 @@ static void expect_value(const struct otp_otlp_value *value, const char *key, co
     ck_assert_int_eq(value->number, number);
 }
 
-static int64_t profile_number(const struct otp_otlp_reader *reader, const char *key) {
-    struct otp_otlp_value value;
-    for (size_t i = 0; otp_otlp_profile_attribute(reader, 0, i, &value); i++)
-        if (!strcmp(value.key, key))
-            return value.number;
-    return -1;
-}
-
 START_TEST(reader_sees_what_was_encoded) {
     struct otp_window *window = fixture_window(OTELPROF_DETAIL_FULL, 0);
     struct otp_frame_ref frames[] = {{.address = 0x1011, .mapping = fixture_mapping(window, 1, "/bin/o\xffne")},
@@ -505,10 +495,10 @@ START_TEST(reader_sees_what_was_encoded) {
     ck_assert(!otp_otlp_resource_attribute(reader, 0, 4, &value));
     otp_otlp_profile_attribute(reader, 0, 0, &value);
     expect_value(&value, "otelprof.rung", "ebpf", 0);
-    ck_assert_int_eq(profile_number(reader, "otelprof.cpu.rate_hz"), 99);
-    ck_assert_int_eq(profile_number(reader, "otelprof.samples.fired"), 5);
-    ck_assert_int_eq(profile_number(reader, "otelprof.samples.lost.ring_full"), 0);
-    ck_assert_int_eq(profile_number(reader, "otelprof.threads.without_slot"), -1);
+    ck_assert_int_eq(fixture_profile_number(reader, 0, "otelprof.cpu.rate_hz"), 99);
+    ck_assert_int_eq(fixture_profile_number(reader, 0, "otelprof.samples.fired"), 5);
+    ck_assert_int_eq(fixture_profile_number(reader, 0, "otelprof.samples.lost.ring_full"), 0);
+    ck_assert_int_eq(fixture_profile_number(reader, 0, "otelprof.threads.without_slot"), -1);
 
     struct otp_otlp_sample seen;
     ck_assert(otp_otlp_sample(reader, 0, 0, &seen) && !otp_otlp_sample(reader, 0, 1, &seen));
@@ -558,9 +548,9 @@ START_TEST(counters_travel_once) {
     for (size_t i = 0; i < 3; i++) {
         struct otp_otlp_reader *reader;
         ck_assert_int_eq(otp_otlp_read(requests.bytes[i], requests.sizes[i], &reader), 0);
-        ck_assert_int_eq(profile_number(reader, "otelprof.samples.fired"), i ? -1 : 103);
-        ck_assert_int_eq(profile_number(reader, "otelprof.samples.lost.ring_full"), i ? -1 : 3);
-        ck_assert_int_eq(profile_number(reader, "otelprof.cpu.rate_hz"), 99);
+        ck_assert_int_eq(fixture_profile_number(reader, 0, "otelprof.samples.fired"), i ? -1 : 103);
+        ck_assert_int_eq(fixture_profile_number(reader, 0, "otelprof.samples.lost.ring_full"), i ? -1 : 3);
+        ck_assert_int_eq(fixture_profile_number(reader, 0, "otelprof.cpu.rate_hz"), 99);
         otp_otlp_reader_free(reader);
     }
     drop(&requests);

@@ -13,6 +13,7 @@
 #include "context/attribute_keys.h"
 #include "context/process_context.h"
 #include "context_fixture.h"
+#include "failing_calls.h"
 #include "opentelemetry/proto/processcontext/v1development/process_context.pb-c.h"
 
 struct header {
@@ -322,10 +323,6 @@ static void *failing_mmap(void *address, size_t length, int protection, int flag
     return MAP_FAILED;
 }
 
-static int mallocs_left;
-
-static void *limited_malloc(size_t size) { return mallocs_left-- > 0 ? malloc(size) : NULL; }
-
 static int failing_open(const char *path, int flags, mode_t mode) {
     (void)path, (void)flags, (void)mode;
     errno = EACCES;
@@ -351,20 +348,19 @@ START_TEST(failures_leave_nothing_behind) {
     otp_sys.mmap = otp_sys_real.mmap;
     ck_assert_uint_eq(find_mapping(getpid()), 0);
 
-    otp_sys.malloc = limited_malloc;
     for (int left = 0; left < 4; left++) {
-        mallocs_left = left;
+        failing_calls_after(left);
         ck_assert_int_eq(otp_process_context_publish(demo, 1), OTELPROF_E_MEMORY);
         ck_assert_uint_eq(find_mapping(getpid()), 0);
     }
-    mallocs_left = 4;
+    failing_calls_after(4);
     otp_sys.open = failing_open; /* no /proc: then nobody else's can be seen */
     otp_sys.memfd_create = old_kernel_memfd;
     ck_assert_int_eq(otp_process_context_publish(demo, 1), 0);
     ck_assert_uint_gt(read_own(), 0);
 
     otelprof_attribute_key("new");
-    mallocs_left = 2; /* an update that fails leaves the old one */
+    failing_calls_after(2); /* an update that fails leaves the old one */
     otelprof_attribute_key("new too");
     ck_assert_int_eq(otp_process_context_refresh(), OTELPROF_E_MEMORY);
     ck_assert_uint_eq(keys_in_map(read_own()), 0);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Windows to test with. */
+/* Windows to test with, and what is read back from their profiles. */
 #ifndef OTP_TESTS_PROFILE_FIXTURE_H
 #define OTP_TESTS_PROFILE_FIXTURE_H
 
+#include <check.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "context_slot.h"
+#include "encode/otlp_reader.h"
 #include "profile/window.h"
 #include "record.h"
 
@@ -58,6 +60,15 @@ static inline uint32_t fixture_mapping(struct otp_window *window, uint32_t modul
     return otp_window_mapping(window, &mapping);
 }
 
+/* A window with the mappings 0, module 1, and 1, module 2. */
+static inline struct otp_window *fixture_mapped_window(enum otelprof_detail detail, size_t limit) {
+    struct otp_window *window = fixture_window(detail, limit);
+    ck_assert_ptr_nonnull(window);
+    ck_assert_uint_eq(fixture_mapping(window, 1, "/bin/one"), 0);
+    ck_assert_uint_eq(fixture_mapping(window, 2, "/lib/two.so"), 1);
+    return window;
+}
+
 static inline struct otp_sample fixture_sample(const struct otp_frame_ref *frames, uint32_t count) {
     return (struct otp_sample){.type = OTP_PROFILE_CPU,
                                .time_unix_ns = START_NS + SECOND_NS,
@@ -85,6 +96,15 @@ static inline const char *fixture_attribute(const struct otp_window *window, uin
         return number;
     }
     return NULL;
+}
+
+/* A number among the attributes of a profile, or -1. */
+static inline int64_t fixture_profile_number(const struct otp_otlp_reader *reader, size_t profile, const char *key) {
+    struct otp_otlp_value value;
+    for (size_t i = 0; otp_otlp_profile_attribute(reader, profile, i, &value); i++)
+        if (!strcmp(value.key, key))
+            return value.number;
+    return -1;
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "failing_calls.h"
 #include "own_tables.h"
 #include "test_main.h"
 #include "unwind/eh_rows.h"
@@ -299,13 +300,6 @@ END_TEST
 
 #ifdef OTP_SYS_SWAPPABLE
 
-static int calls_left;
-
-static bool allowed(void) { return calls_left-- > 0; }
-static void *some_calloc(size_t count, size_t size) { return allowed() ? calloc(count, size) : NULL; }
-static void *some_malloc(size_t size) { return allowed() ? malloc(size) : NULL; }
-static void *some_realloc(void *block, size_t size) { return allowed() ? realloc(block, size) : NULL; }
-
 START_TEST(every_allocation_fails_once) {
     bool changed;
     int failures = 0;
@@ -313,16 +307,12 @@ START_TEST(every_allocation_fails_once) {
     struct otp_tables_memory memory = memory_new(1 << 20, 1 << 16);
     ck_assert_int_eq(otp_modules_scan(modules, 1, &changed), 0);
     for (int allowed_calls = 0;; allowed_calls++) {
-        calls_left = allowed_calls;
-        otp_sys.calloc = some_calloc;
-        otp_sys.malloc = some_malloc;
-        otp_sys.realloc = some_realloc;
+        failing_calls_after(allowed_calls);
         struct otp_tables *tables = otp_tables_new();
         int built = tables ? otp_tables_build(tables, modules) : OTELPROF_E_MEMORY;
         int bound = tables ? otp_tables_bind(tables, &memory) : 0;
         int published = tables ? otp_tables_publish(tables, modules) : 0;
-        bool all = calls_left >= 0;
-        otp_sys = otp_sys_real;
+        bool all = failing_calls_end();
         ck_assert(built == 0 || built == OTELPROF_E_MEMORY);
         ck_assert_int_eq(bound, 0);
         ck_assert_int_eq(published, 0);

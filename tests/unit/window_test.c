@@ -4,6 +4,7 @@
 
 #include "base/sys.h"
 #include "base/utf8.h"
+#include "failing_calls.h"
 #include "profile/counters.h"
 #include "profile_fixture.h"
 
@@ -12,16 +13,8 @@
 static const struct otp_frame_ref three[] = {
     {.address = 0x1010, .mapping = 0}, {.address = 0x1020, .mapping = 0}, {.address = 0x2030, .mapping = 1}};
 
-static struct otp_window *window_with_mappings(enum otelprof_detail detail, size_t limit) {
-    struct otp_window *window = fixture_window(detail, limit);
-    ck_assert_ptr_nonnull(window);
-    ck_assert_uint_eq(fixture_mapping(window, 1, "/bin/one"), 0);
-    ck_assert_uint_eq(fixture_mapping(window, 2, "/lib/two.so"), 1);
-    return window;
-}
-
 START_TEST(equal_samples_are_one_group) {
-    struct otp_window *window = window_with_mappings(OTELPROF_DETAIL_FULL, 0);
+    struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, 0);
     struct otp_sample sample = fixture_sample(three, 3);
     for (uint64_t i = 0; i < 5000; i++) {
         sample.time_unix_ns = START_NS + i;
@@ -52,7 +45,7 @@ START_TEST(detail_decides_what_tells_samples_apart) {
                 {OTELPROF_DETAIL_NAMED, 1, true, false},
                 {OTELPROF_DETAIL_MERGED, 1, false, false}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct otp_window *window = window_with_mappings(rows[i].detail, 0);
+        struct otp_window *window = fixture_mapped_window(rows[i].detail, 0);
         struct otp_sample sample = fixture_sample(three, 3);
         for (uint32_t j = 0; j < 4; j++) {
             sample.tid = 10 + j;
@@ -72,7 +65,7 @@ START_TEST(detail_decides_what_tells_samples_apart) {
 END_TEST
 
 START_TEST(span_becomes_link_and_attributes) {
-    struct otp_window *window = window_with_mappings(OTELPROF_DETAIL_FULL, 0);
+    struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, 0);
     struct otp_sample sample = fixture_sample(three, 3);
     struct otp_thread_record record = fixture_record(7, "/users/{id}");
     sample.context = &record;
@@ -117,7 +110,7 @@ START_TEST(hostile_attribute_bytes) {
         {"", 0, NULL},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct otp_window *window = window_with_mappings(OTELPROF_DETAIL_FULL, 0);
+        struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, 0);
         struct otp_sample sample = fixture_sample(three, 3);
         struct otp_thread_record record = fixture_record(1, NULL);
         memcpy(record.attrs, rows[i].bytes, rows[i].size);
@@ -134,7 +127,7 @@ START_TEST(hostile_attribute_bytes) {
 END_TEST
 
 START_TEST(record_sizes_that_lie) {
-    struct otp_window *window = window_with_mappings(OTELPROF_DETAIL_FULL, 0);
+    struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, 0);
     struct otp_thread_record record = fixture_record(1, "/a");
     struct otp_sample sample = fixture_sample(three, 3);
     for (size_t size = 0; size <= sizeof(record); size++) {
@@ -153,7 +146,7 @@ START_TEST(record_sizes_that_lie) {
 END_TEST
 
 START_TEST(a_full_record_of_entries) {
-    struct otp_window *window = window_with_mappings(OTELPROF_DETAIL_FULL, 0);
+    struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, 0);
     struct otp_thread_record record = fixture_record(1, NULL);
     struct otp_sample sample = fixture_sample(three, 3);
     for (int i = 0; i < OTP_RECORD_ATTRS_MAX; i += 2)
@@ -171,7 +164,7 @@ START_TEST(a_full_record_of_entries) {
 END_TEST
 
 START_TEST(stops_and_thread_names) {
-    struct otp_window *window = window_with_mappings(OTELPROF_DETAIL_FULL, 0);
+    struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, 0);
     struct otp_sample sample = fixture_sample(three, 3);
     sample.stop = OTP_STOP_READ_FAULT;
     sample.thread_name = "bad\xfe";
@@ -190,7 +183,7 @@ START_TEST(stops_and_thread_names) {
 END_TEST
 
 START_TEST(frames_of_all_kinds) {
-    struct otp_window *window = window_with_mappings(OTELPROF_DETAIL_FULL, 0);
+    struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, 0);
     struct otp_frame_ref deep[OTP_SAMPLE_FRAMES_MAX + 5];
     memset(deep, 0x55, sizeof(deep)); /* padding must not matter */
     for (uint32_t i = 0; i < OTP_SAMPLE_FRAMES_MAX + 5; i++) {
@@ -215,7 +208,7 @@ START_TEST(frames_of_all_kinds) {
 END_TEST
 
 START_TEST(mappings_are_kept_once) {
-    struct otp_window *window = window_with_mappings(OTELPROF_DETAIL_FULL, 0);
+    struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, 0);
     for (uint32_t i = 0; i < 300; i++)
         ck_assert_uint_eq(fixture_mapping(window, 3 + i % 100, "/lib/x.so"), 2 + i % 100);
     ck_assert_uint_eq(fixture_mapping(window, 1, "/bin/other"), 0);
@@ -234,7 +227,7 @@ static void fill(struct otp_window *window, const struct otp_sample *sample, siz
 
 START_TEST(memory_steps) {
     const size_t limit = 2000 * KB;
-    struct otp_window *window = window_with_mappings(OTELPROF_DETAIL_FULL, limit);
+    struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, limit);
     struct otp_thread_record record = fixture_record(1, "/a");
     struct otp_sample filler = fixture_sample(three, 3), sample = filler;
     const struct otp_window_counts *counts = otp_window_counts(window);
@@ -283,7 +276,7 @@ END_TEST
 /* Samples that are all different: whatever the tables do near the limit, each sample is kept or counted. */
 START_TEST(different_samples_at_the_limit) {
     const size_t limit = 2000 * KB;
-    struct otp_window *window = window_with_mappings(OTELPROF_DETAIL_FULL, limit);
+    struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, limit);
     const uint64_t added = 60000;
     for (uint64_t i = 1; i <= added; i++) {
         struct otp_frame_ref frames[] = {{.address = 0x1010 + i % 7}, {.address = i}, {.address = i + 1}};
@@ -308,7 +301,7 @@ START_TEST(different_samples_at_the_limit) {
 END_TEST
 
 START_TEST(full_memory_loses_samples_and_counts_them) {
-    struct otp_window *window = window_with_mappings(OTELPROF_DETAIL_FULL, 128 * KB);
+    struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, 128 * KB);
     struct otp_sample sample = fixture_sample(three, 3);
     uint64_t lost = 0;
     for (uint32_t i = 0; i < 50000; i++)
@@ -325,36 +318,28 @@ START_TEST(full_memory_loses_samples_and_counts_them) {
 END_TEST
 
 #ifdef OTP_SYS_SWAPPABLE
-static int calls_left;
-
-static void *failing_calloc(size_t count, size_t size) {
-    return calls_left-- > 0 ? otp_sys_real.calloc(count, size) : NULL;
-}
-
 START_TEST(each_allocation_fails_once) {
-    otp_sys.calloc = failing_calloc;
     bool made = false;
     for (int n = 0; n < 40 && !made; n++) {
-        calls_left = n;
+        failing_calls_after(n);
         struct otp_window *window = fixture_window(OTELPROF_DETAIL_FULL, 0);
         for (uint32_t i = 0; window && i < 2000; i++) {
             struct otp_frame_ref frames[] = {{.address = i, .mapping = fixture_mapping(window, i, "/x")}};
             struct otp_sample sample = fixture_sample(frames, 1);
             otp_window_add(window, &sample);
         }
-        made = calls_left > 0;
+        made = failing_calls_end();
         if (window)
             ck_assert_uint_eq(otp_window_counts(window)->samples + otp_window_counts(window)->lost_memory, 2000);
         otp_window_free(window);
     }
-    otp_sys.calloc = otp_sys_real.calloc;
     ck_assert(made);
 }
 END_TEST
 #endif
 
 START_TEST(times_hold_all_timestamps) {
-    struct otp_window *window = window_with_mappings(OTELPROF_DETAIL_FULL, 0);
+    struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, 0);
     otp_window_close(window, START_NS, NULL);
     ck_assert_uint_eq(otp_window_start(window), START_NS);
     ck_assert_uint_eq(otp_window_end(window), START_NS + 1);
