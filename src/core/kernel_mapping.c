@@ -25,7 +25,7 @@ void otp_kernel_mapping_read(struct otp_kernel_mapping *kernel) {
     if (size <= 0)
         return;
     kernel->mapping.build_id_size =
-        (uint32_t)otp_notes_build_id(notes, (size_t)size, kernel->build_id, sizeof(kernel->build_id));
+        (uint32_t)otp_elf_notes_build_id(notes, (size_t)size, kernel->build_id, sizeof(kernel->build_id));
     if (kernel->mapping.build_id_size)
         kernel->mapping.build_id = kernel->build_id;
 }

@@ -103,7 +103,7 @@ bool otp_elf_address(const struct otp_elf_file *elf, uint64_t offset, uint64_t *
 
 static bool build_id_at(struct otp_elf_file *elf, uint64_t offset, uint64_t size) {
     void *notes = size > NOTES_MAX ? NULL : read_block(elf, offset, size);
-    elf->build_id_size = notes ? otp_notes_build_id(notes, size, elf->build_id, sizeof(elf->build_id)) : 0;
+    elf->build_id_size = notes ? otp_elf_notes_build_id(notes, size, elf->build_id, sizeof(elf->build_id)) : 0;
     free(notes);
     return elf->build_id_size > 0;
 }

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "base/notes.h"
+#include "base/elf_notes.h"
 
 /* What tells one content of one file from another. */
 struct otp_file_id {

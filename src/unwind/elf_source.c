@@ -81,7 +81,7 @@ size_t otp_elf_build_id(const struct otp_elf_head *head, uint64_t bias, int fd, 
             continue;
         void *notes = otp_sys.malloc(header->p_filesz);
         if (notes && !read_at(bias, fd, fd >= 0 ? header->p_offset : header->p_vaddr, notes, header->p_filesz))
-            found = otp_notes_build_id(notes, header->p_filesz, id, room);
+            found = otp_elf_notes_build_id(notes, header->p_filesz, id, room);
         free(notes);
     }
     return found;

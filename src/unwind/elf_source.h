@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#include "base/notes.h"
+#include "base/elf_notes.h"
 #include "unwind/modules.h"
 
 #define OTP_PROGRAM_HEADERS_MAX 64

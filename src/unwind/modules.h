@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/notes.h"
+#include "base/elf_notes.h"
 
 struct otp_modules;
 

@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct stat status;
     uint8_t id[OTP_BUILD_ID_MAX];
     char path[64];
-    if (otp_notes_build_id(data, size, id, sizeof(id)) > sizeof(id))
+    if (otp_elf_notes_build_id(data, size, id, sizeof(id)) > sizeof(id))
         abort();
     int fd = file_of(data, size);
     if (fstat(fd, &status))

@@ -63,7 +63,8 @@ static int check_object(struct dl_phdr_info *info, size_t size, void *user) {
         uint8_t id[OTP_BUILD_ID_MAX];
         if (header->p_type != PT_NOTE)
             continue;
-        size_t found = otp_notes_build_id((const void *)(info->dlpi_addr + header->p_vaddr), header->p_filesz, id, 32);
+        size_t found =
+            otp_elf_notes_build_id((const void *)(info->dlpi_addr + header->p_vaddr), header->p_filesz, id, 32);
         const struct otp_module *module = otp_modules_find(modules, address_of(check_object), 1);
         if (found && !info->dlpi_name[0]) {
             ck_assert_uint_eq(module->build_id_size, found);

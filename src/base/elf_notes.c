@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/notes.h"
+#include "base/elf_notes.h"
 
 #include <elf.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static size_t padded_to(size_t padding, const void *notes, size_t size, uint8_t 
     return 0;
 }
 
-size_t otp_notes_build_id(const void *notes, size_t size, uint8_t *id, size_t room) {
+size_t otp_elf_notes_build_id(const void *notes, size_t size, uint8_t *id, size_t room) {
     size_t found = padded_to(4, notes, size, id, room);
     return found ? found : padded_to(8, notes, size, id, room);
 }

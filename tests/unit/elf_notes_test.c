@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/notes.h"
+#include "base/elf_notes.h"
 #include "test_main.h"
 
 static uint8_t notes[4096];
@@ -28,7 +28,7 @@ static void add(const char *name, uint32_t type, const void *body, uint32_t body
 static size_t find(uint8_t *id, size_t room) {
     uint8_t *exact = malloc(size ? size : 1); /* so that AddressSanitizer sees a byte more */
     memcpy(exact, notes, size);
-    size_t found = otp_notes_build_id(exact, size, id, room);
+    size_t found = otp_elf_notes_build_id(exact, size, id, room);
     free(exact);
     memset(notes, 0, sizeof(notes));
     size = 0;
