@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The list of this process's mappings, /proc/thread-self/maps, read line by line. Allocates nothing and takes no lock,
- * so that it may be read on a host's thread: some 9 KiB of stack are all it needs.
+ * so that it may be read on a host's thread: the buffer of a line on the stack is all it needs.
  */
 #ifndef OTP_BASE_MAPS_H
 #define OTP_BASE_MAPS_H

@@ -143,7 +143,8 @@ static bool own_directory(char path[PATH_MAX]) {
 
 /* Finds the preload object: $OTELPROF_PRELOAD, as installed, in the build tree, or beside this program. */
 static bool find_preload(char path[PATH_MAX]) {
-    static const char *const places[] = {OTP_TOOL_PRELOAD_INSTALLED, "../preload/" OTP_PRELOAD_NAME, OTP_PRELOAD_NAME};
+    static const char *const places[] = {OTP_TOOL_PRELOAD_INSTALLED, ("../preload/" OTP_PRELOAD_NAME),
+                                         OTP_PRELOAD_NAME};
     char directory[PATH_MAX], candidate[PATH_MAX];
     const char *named = getenv("OTELPROF_PRELOAD");
     if (named && *named) {
