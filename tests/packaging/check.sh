@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs into a prefix of its own, moves it, builds a user's program in four ways, and runs each as a plain user.
+# Installs into a prefix of its own, moves it, builds a user's program in five ways, and runs each as a plain user.
 # Needs OTP_BUILD and OTP_SOURCE. `check.sh --update` writes the list of installed files anew.
 set -euo pipefail
 here=$OTP_SOURCE/tests/packaging
@@ -32,6 +32,9 @@ read -ra shared <<<"$(pkg-config --libs otelprof)"
 read -ra static <<<"$(pkg-config --libs --static otelprof | sed 's/-lotelprof/-l:libotelprof.a/')"
 gcc "${flags[@]}" "${cflags[@]}" -o "$work/pc_shared" "$here/user/main.c" "${shared[@]}"
 gcc "${flags[@]}" "${cflags[@]}" -o "$work/pc_static" "$here/user/main.c" "${static[@]}"
+# Nothing shared at all. The linker says of dlsym() and getaddrinfo() that they want the C library's shared objects.
+gcc "${flags[@]}" "${cflags[@]}" -static -o "$work/all_static" "$here/user/main.c" "${static[@]}" 2>"$work/all_static.txt" ||
+    fail "all static: $(tail -n 5 "$work/all_static.txt")"
 cmake -S "$here/user" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
 cmake --build "$work/cmake" >/dev/null
 cp "$work"/cmake/user_{shared,static} "$work"
@@ -39,7 +42,7 @@ cp "$work"/cmake/user_{shared,static} "$work"
 as_plain_user=()
 [[ $(id -u) = 0 ]] && as_plain_user=(setpriv --reuid 65534 --regid 65534 --clear-groups --)
 version=$(pkg-config --modversion otelprof)
-for program in pc_shared pc_static user_shared user_static; do
+for program in pc_shared pc_static user_shared user_static all_static; do
     needs=$(readelf -d "$work/$program" | grep -c 'NEEDED.*libotelprof' || true)
     [[ $program = *static ]] && wanted=0 || wanted=1
     [[ $needs = "$wanted" ]] || fail "$program: needs the shared library: $needs, expected $wanted"
@@ -49,3 +52,8 @@ for program in pc_shared pc_static user_shared user_static; do
     echo "$program: $output"
 done
 "${as_plain_user[@]}" "$prefix/bin/otelprof" --version
+
+# Where eBPF works, the one with nothing shared profiles itself.
+if [[ $(id -u) = 0 ]] && "$prefix/bin/otelprof" doctor >/dev/null 2>&1; then
+    OTELPROF_OUTPUT_DIR=$work/profiles "$work/all_static" profile || fail "all static: no profile of itself"
+fi

@@ -1,11 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The smallest user: starts with an option, enters a span, stops, and says which version it got. C and C++. */
+/*
+ * The smallest user: starts with an option, enters a span, stops, and says which version it got. C and C++. With an
+ * argument it works until it was sampled, and fails if it never is.
+ */
 #include <otelprof/otelprof.h>
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-int main(void) {
+static int is_sampled(void) {
+    struct otelprof_stats stats;
+    memset(&stats, 0, sizeof(stats));
+    stats.size = sizeof(stats);
+    while (clock() < 10 * CLOCKS_PER_SEC && !stats.stack_stops[OTELPROF_STOP_COMPLETE])
+        otelprof_stats(&stats);
+    return stats.stack_stops[OTELPROF_STOP_COMPLETE] > 0;
+}
+
+int main(int argc, char **argv) {
     struct otelprof_options options = OTELPROF_OPTIONS_INIT;
     options.service_name = "packaging-user";
     int started = otelprof_init(&options);
@@ -15,6 +28,8 @@ int main(void) {
     otelprof_span_attribute("http.route", "/");
     otelprof_span_exit(span);
 
+    (void)argv;
+    int failed = argc > 1 && !is_sampled();
     struct otelprof_stats stats;
     memset(&stats, 0, sizeof(stats));
     stats.size = sizeof(stats);
@@ -22,5 +37,5 @@ int main(void) {
     if (started == 0)
         otelprof_shutdown(2000);
     printf("%s %s %d\n", otelprof_version(), OTELPROF_VERSION, answered);
-    return strcmp(otelprof_version(), OTELPROF_VERSION) != 0 || answered != 0;
+    return failed || strcmp(otelprof_version(), OTELPROF_VERSION) != 0 || answered != 0;
 }
