@@ -14,6 +14,13 @@
 #include "base/error.h"
 #include "base/sys.h"
 
+/* Where the C library does not say what it takes of a stack. Pages that are not touched cost nothing. */
+#define OVERHEAD_GUESS ((size_t)4 << 20)
+
+static size_t overhead = OVERHEAD_GUESS;
+
+void otp_thread_set_overhead(size_t bytes) { overhead = bytes ? bytes : OVERHEAD_GUESS; }
+
 /* Room for 8192 CPUs, the most that Linux can be built for on x86-64. */
 #define CPU_WORDS (8192 / 8 / sizeof(unsigned long))
 
@@ -54,17 +61,17 @@ static void set_normal_class(pthread_attr_t *attributes) {
     pthread_attr_setschedparam(attributes, &parameter);
 }
 
-/* EINVAL: thread-local storage leaves no room in the small stack. EPERM: the class may not be changed. */
+/* EINVAL: thread-local storage leaves no room in the stack all the same. EPERM: the class may not be changed. */
 static int create(struct start *start, pthread_t *thread) {
     int error = EINVAL;
     for (int attempt = 0; attempt < 4; attempt++) {
-        bool small_stack = attempt < 2, normal_class = attempt % 2 == 0;
+        bool own_stack = attempt < 2, normal_class = attempt % 2 == 0;
         pthread_attr_t attributes;
         error = pthread_attr_init(&attributes);
         if (error)
             return error;
-        if (small_stack)
-            pthread_attr_setstacksize(&attributes, OTP_THREAD_STACK_BYTES);
+        if (own_stack)
+            pthread_attr_setstacksize(&attributes, OTP_THREAD_STACK_BYTES + overhead);
         if (normal_class)
             set_normal_class(&attributes);
         error = otp_sys.thread_create(thread, &attributes, run, start);

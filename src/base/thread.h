@@ -4,15 +4,22 @@
 #define OTP_BASE_THREAD_H
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#define OTP_THREAD_STACK_BYTES ((size_t)512 << 10)
+/* What a thread of ours may use of its stack: libdw takes 260 KiB at once for a line table. */
+#define OTP_THREAD_STACK_BYTES ((size_t)768 << 10)
+
+/*
+ * What the C library takes of each thread's stack for itself: static thread-local storage, which may be large. Before
+ * the first otp_thread_start(), on a thread that may take the loader's lock. 0: not known.
+ */
+void otp_thread_set_overhead(size_t bytes);
 
 /*
  * Starts a joinable thread: all signals blocked, normal scheduling class, allowed on every CPU that the process's main
- * thread or the caller may use, named `name` (15 bytes at most, copied), a stack of OTP_THREAD_STACK_BYTES, or of the
- * system's default size where that is too small (large thread-local storage). 0, OTELPROF_E_MEMORY or
- * OTELPROF_E_SYSTEM.
+ * thread or the caller may use, named `name` (15 bytes at most, copied), with OTP_THREAD_STACK_BYTES of stack for
+ * itself. 0, OTELPROF_E_MEMORY or OTELPROF_E_SYSTEM.
  */
 int otp_thread_start(const char *name, void *(*body)(void *argument), void *argument, pthread_t *thread);
 

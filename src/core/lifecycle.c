@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/fork_guard.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "capture/capture.h"
 #include "context/attribute_keys.h"
 #include "context/context.h"
@@ -30,7 +31,7 @@
 static struct {
     _Atomic int state;    /* enum otelprof_state */
     pthread_mutex_t busy; /* one start or stop at a time */
-    pthread_mutex_t lock; /* for `profiler`: held while it is used, so that it is not freed meanwhile */
+    pthread_mutex_t lock; /* for all that follows up to `failure`; short */
     pthread_cond_t idle;  /* nobody uses the profiler any more */
     unsigned users;
     struct otp_profiler *profiler;
@@ -164,12 +165,29 @@ static void say_started(const struct otp_settings *settings) {
             (long long)options->window_ms, options->export_bytes ? "the export callback" : options->output_dir);
 }
 
-static int failed(int error) {
+/* How the last start ended: 0, or an error and its sentence. */
+static void remember_end(int error, const char *sentence) {
+    pthread_mutex_lock(&self.lock);
     self.error = error;
-    snprintf(self.failure, sizeof(self.failure), "%s", otp_error_text());
+    snprintf(self.failure, sizeof(self.failure), "%s", sentence);
+    pthread_mutex_unlock(&self.lock);
+}
+
+static int last_failure(char *sentence, size_t size) {
+    pthread_mutex_lock(&self.lock);
+    int error = self.error;
+    snprintf(sentence, size, "%s", self.failure);
+    pthread_mutex_unlock(&self.lock);
+    return error;
+}
+
+static int failed(int error) {
+    char sentence[sizeof(self.failure)];
+    snprintf(sentence, sizeof(sentence), "%s", otp_error_text());
+    remember_end(error, sentence);
     set_state(OTELPROF_STATE_OFF);
-    otp_diagnosis_log(error, self.failure);
-    return otp_error(error, "%s", self.failure);
+    otp_diagnosis_log(error, sentence);
+    return otp_error(error, "%s", sentence);
 }
 
 static int check_output(const struct otp_settings *settings) {
@@ -178,6 +196,18 @@ static int check_output(const struct otp_settings *settings) {
     if (settings->options.export_bytes || settings->options.output_dir[0])
         return 0;
     return otp_error(OTELPROF_E_INVALID, "nowhere to export to: set output_dir (OTELPROF_OUTPUT_DIR) or export_bytes");
+}
+
+/* glibc takes static thread-local storage out of a thread's stack, and tells language runtimes how much by this call.
+ */
+static void find_stack_overhead(void) {
+    size_t (*minimum)(const pthread_attr_t *attributes);
+    pthread_attr_t attributes;
+    *(void **)&minimum = dlsym(RTLD_DEFAULT, "__pthread_get_minstack");
+    if (!minimum || pthread_attr_init(&attributes))
+        return;
+    otp_thread_set_overhead(minimum(&attributes));
+    pthread_attr_destroy(&attributes);
 }
 
 static int launch(struct otp_settings *settings) {
@@ -196,6 +226,7 @@ static int launch(struct otp_settings *settings) {
     remember(settings);
     set_state(OTELPROF_STATE_STARTING);
     /* The loader's lock is taken here, on the caller's thread, and never again. */
+    find_stack_overhead();
     const struct otp_profiler_options options = {*settings, dlsym(RTLD_DEFAULT, "__cxa_demangle"), set_state};
     struct otp_profiler *profiler = NULL;
     result = otp_profiler_start(&profiler, &options);
@@ -249,8 +280,7 @@ static int start(struct otp_settings *settings) {
         result = finish_start(timeout_ms);
     if (result && result != OTELPROF_E_TIMEOUT)
         return failed(result);
-    self.error = 0;
-    self.failure[0] = 0;
+    remember_end(0, "");
     if (!result)
         say_started(&shown);
     return result;
@@ -285,8 +315,9 @@ int otelprof_wait_ready(uint32_t timeout_ms) {
         done_using();
     } else {
         bool child = otp_fork_word && !otp_fork_guard_mine();
-        result = self.error && !child ? otp_error(self.error, "%s", self.failure)
-                                      : otp_error(OTELPROF_E_STATE, "not started");
+        char sentence[sizeof(self.failure)];
+        int error = child ? 0 : last_failure(sentence, sizeof(sentence));
+        result = error ? otp_error(error, "%s", sentence) : otp_error(OTELPROF_E_STATE, "not started");
     }
     errno = saved;
     return result;
@@ -297,8 +328,9 @@ int otelprof_wait_ready(uint32_t timeout_ms) {
 int otelprof_shutdown(uint32_t timeout_ms) {
     int saved = errno;
     uint64_t deadline = deadline_after(timeout_ms);
-    if (!otp_fork_guard_mine() || !self.profiler)
+    if (!use())
         return otp_error(OTELPROF_E_STATE, "not running");
+    done_using();
     if (pthread_mutex_trylock(&self.busy)) {
         errno = saved;
         return otp_error(OTELPROF_E_BUSY, "another thread is starting or stopping the profiler");
@@ -310,11 +342,14 @@ int otelprof_shutdown(uint32_t timeout_ms) {
     if (profiler) {
         struct otelprof_stats stats;
         result = otp_profiler_stop(profiler, deadline, &stats);
+        pthread_mutex_lock(&self.lock);
         otp_statistics_add(&self.ended, &stats);
+        stats = self.ended;
+        pthread_mutex_unlock(&self.lock);
         otp_identity_marker_clear();
         set_state(OTELPROF_STATE_STOPPED);
         otp_log(OTELPROF_LOG_INFO, "otelprof: stopped, %llu of %llu samples exported",
-                (unsigned long long)self.ended.samples_exported, (unsigned long long)self.ended.samples_fired);
+                (unsigned long long)stats.samples_exported, (unsigned long long)stats.samples_fired);
     }
     pthread_mutex_unlock(&self.busy);
     errno = saved;
@@ -357,11 +392,23 @@ int otelprof_disable(uint32_t mask) { return switch_types(0, mask); }
 
 /* ---------------------------------------------------------------------------------------------- observe */
 
+/* The sums of the runs that are over. Takes no lock in a child, where another thread of the parent may hold it. */
+static struct otelprof_stats ended(void) {
+    struct otelprof_stats sum;
+    bool mine = otp_fork_guard_mine();
+    if (!mine && otp_fork_word)
+        return (struct otelprof_stats){.size = 0};
+    pthread_mutex_lock(&self.lock);
+    sum = self.ended;
+    pthread_mutex_unlock(&self.lock);
+    return sum;
+}
+
 int otelprof_stats(struct otelprof_stats *stats) {
     if (!stats || stats->size < sizeof(stats->size) || stats->size > 65536)
         return otp_error(OTELPROF_E_INVALID, "stats.size must be sizeof(struct otelprof_stats)");
     size_t size = stats->size;
-    struct otelprof_stats sum = self.ended;
+    struct otelprof_stats sum = ended();
     struct otp_profiler *profiler = use();
     if (profiler) {
         struct otelprof_stats run;
@@ -369,8 +416,6 @@ int otelprof_stats(struct otelprof_stats *stats) {
         otp_profiler_stats(profiler, &run);
         done_using();
         otp_statistics_add(&sum, &run);
-    } else if (!otp_fork_guard_mine() && otp_fork_word) {
-        memset(&sum, 0, sizeof(sum)); /* a child has done nothing yet */
     }
     memset(stats, 0, size);
     memcpy(stats, &sum, size < sizeof(sum) ? size : sizeof(sum));
@@ -385,6 +430,7 @@ static const char *state_name(enum otelprof_state state) {
 
 size_t otelprof_diagnose(char *text, size_t size) {
     char whole[3072], detail[1024] = "";
+    int error;
     enum otelprof_state state = otelprof_state();
     bool on = state == OTELPROF_STATE_RUNNING || state == OTELPROF_STATE_DEGRADED;
     int length = snprintf(whole, sizeof(whole), "state: %s\nrung: %s\n", state_name(state), on ? "ebpf" : "off");
@@ -402,8 +448,8 @@ size_t otelprof_diagnose(char *text, size_t size) {
         length += snprintf(whole + length, sizeof(whole) - (size_t)length,
                            "reason: a forked child is off until it calls otelprof_init() itself\n"
                            "remedy: call it, or set OTELPROF_FORK=follow\n");
-    } else if (self.error) {
-        otp_diagnosis_explain(self.error, self.failure, whole + length, sizeof(whole) - (size_t)length);
+    } else if ((error = last_failure(detail, sizeof(detail)))) {
+        otp_diagnosis_explain(error, detail, whole + length, sizeof(whole) - (size_t)length);
         length = (int)strlen(whole);
     } else if (state == OTELPROF_STATE_OFF) {
         length += snprintf(whole + length, sizeof(whole) - (size_t)length, "reason: otelprof_init() was not called\n");

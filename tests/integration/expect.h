@@ -33,7 +33,7 @@ __attribute__((format(printf, 3, 4), unused)) static void expect(int holds, int 
         expect(given_ == (long long)(wanted), __LINE__, "%s gave %lld, not %s", #call, given_, #wanted);               \
     } while (0)
 
-static volatile unsigned long expect_sink;
+static _Thread_local volatile unsigned long expect_sink;
 
 static inline uint64_t expect_clock_ms(clockid_t clock) {
     struct timespec time;

@@ -42,6 +42,9 @@ silent disabled env OTEL_SDK_DISABLED=true "$program" disabled disabled
 silent disabled-ours env OTELPROF_DISABLED=1 "$program" disabled disabled-ours
 [[ -z $(find disabled disabled-ours -name '*.otlp') ]] || fail "disabled, and wrote a profile"
 
+for size in 300 500 700 1000 3000; do
+    silent "tls-$size" "$OTP_BUILD/tests/integration/big_tls_$size" "tls-$size"
+done
 for name in unchanged own-threads descriptors; do
     silent "$name" "$host" "$name" "$name"
 done

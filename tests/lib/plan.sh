@@ -36,6 +36,7 @@ run_plan() {
     fi
     build_and_unit_tests asan
     build_and_unit_tests tsan
+    step lifecycle-tsan 600 tests/lib/lifecycle_tsan.sh "$build_root/tsan" "$build_root/test-work/lifecycle-tsan"
     step decoder-mutants-of-real-files 300 tests/lib/mutants_of_real_files.sh "$build_root/test-work"
 }
 
