@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,69 +40,78 @@ void otp_libbpf_host_set_up(void) {
 /* ---------------------------------------------------------------------------------------------- memory */
 
 /*
- * It reads the kernel's BTF twice, 11 MB, for the few milliseconds of a load. Large blocks are pages of their own, all
- * else is the C library's. A large block begins 64 bytes into its first page; the words before it tell it from any
- * other pointer.
+ * It reads the kernel's BTF twice, 11 MB, for the few milliseconds of a load. Large blocks are pages of their own, kept
+ * in a list without a lock (a child may be forked at any time); all else is the C library's.
  */
-
 #define LARGE ((size_t)128 << 10)
-#define OFFSET 64
-#define PAGE_MASK 4095u
-#define MAGIC UINT64_C(0x6f74656c70726f66) /* "otelprof" */
+#define LARGE_MAX 64 /* a load has three at a time; beyond the list, blocks are the C library's too */
 
-struct head {
-    uint64_t magic; /* MAGIC ^ its own address */
-    uint64_t size;  /* of the mapping */
-};
+static struct {
+    _Atomic(void *) block; /* NULL: free place */
+    size_t size;
+} large_blocks[LARGE_MAX];
 
 void *otelprof_bpf_malloc(size_t size);
 void *otelprof_bpf_calloc(size_t count, size_t size);
 void *otelprof_bpf_realloc(void *block, size_t size);
 void otelprof_bpf_free(void *block);
 
-/* The head of a large block, or NULL. Reads within the page of `block` only, which is there. */
-__attribute__((no_sanitize("address"))) static struct head *head_of(void *block) {
-    if (((uintptr_t)block & PAGE_MASK) != OFFSET)
-        return NULL;
-    struct head *head = (struct head *)(void *)((char *)block - OFFSET);
-    return head->magic == (MAGIC ^ (uint64_t)(uintptr_t)head) ? head : NULL;
+/* The place of a large block in the list, or -1. */
+static int place_of(const void *block) {
+    for (int i = 0; block && i < LARGE_MAX; i++) {
+        if (atomic_load(&large_blocks[i].block) == block)
+            return i;
+    }
+    return -1;
 }
 
+/* NULL when out of memory, or the list is full. */
 static void *large(size_t size) {
-    struct head *head = size > SIZE_MAX - OFFSET ? NULL : otp_pages_alloc(size + OFFSET);
-    if (!head)
-        return NULL;
-    head->magic = MAGIC ^ (uint64_t)(uintptr_t)head;
-    head->size = size + OFFSET;
-    return (char *)head + OFFSET;
+    void *block = otp_pages_alloc(size);
+    for (int i = 0; block && i < LARGE_MAX; i++) {
+        void *none = NULL;
+        if (!atomic_compare_exchange_strong(&large_blocks[i].block, &none, block))
+            continue;
+        large_blocks[i].size = size; /* read by whoever has the block, which nobody has yet */
+        return block;
+    }
+    otp_pages_free(block, size);
+    return NULL;
 }
 
-void *otelprof_bpf_malloc(size_t size) { return size >= LARGE ? large(size) : malloc(size); }
+void *otelprof_bpf_malloc(size_t size) {
+    void *block = size >= LARGE ? large(size) : NULL;
+    return block ? block : malloc(size);
+}
 
 void *otelprof_bpf_calloc(size_t count, size_t size) {
     size_t whole;
     if (__builtin_mul_overflow(count, size, &whole))
         return NULL;
-    return whole >= LARGE ? large(whole) : calloc(count, size);
+    void *block = whole >= LARGE ? large(whole) : NULL; /* pages are zeroed */
+    return block ? block : calloc(count, size);
 }
 
 void otelprof_bpf_free(void *block) {
-    struct head *head = head_of(block);
-    if (head)
-        otp_pages_free(head, head->size);
-    else
+    int place = place_of(block);
+    if (place < 0) {
         free(block);
+        return;
+    }
+    size_t size = large_blocks[place].size;
+    atomic_store(&large_blocks[place].block, NULL);
+    otp_pages_free(block, size);
 }
 
 /* A block that began small stays the C library's. */
 void *otelprof_bpf_realloc(void *block, size_t size) {
-    struct head *head = head_of(block);
-    if (!head)
+    int place = place_of(block);
+    if (place < 0)
         return block ? realloc(block, size) : otelprof_bpf_malloc(size);
     void *moved = otelprof_bpf_malloc(size);
     if (!moved)
         return NULL;
-    size_t old = head->size - OFFSET;
+    size_t old = large_blocks[place].size;
     memcpy(moved, block, old < size ? old : size);
     otelprof_bpf_free(block);
     return moved;

@@ -9,7 +9,7 @@ need_root "to profile"
 build=$1 work=$2
 rm -rf "$work" && mkdir -p "$work" && cd "$work" || exit 1
 unset "${!OTEL@}"
-export TSAN_OPTIONS=exitcode=66
+export TSAN_OPTIONS="exitcode=66 suppressions=$OTP_SOURCE/tests/lib/tsan_suppressions.txt"
 for name in storm threads twice switch callback timeout; do
     mkdir "$name"
     timeout 120 "$build/tests/integration/lifecycle" "$name" "$name" >"$name.txt" 2>&1
