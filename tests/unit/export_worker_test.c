@@ -399,6 +399,7 @@ START_TEST(thread_falls_back) {
         memcpy(refusals, rows[i].refusals, sizeof(refusals));
         refusal = 0;
         otp_sys.thread_create = refusing_create;
+        otp_thread_set_overhead(64 << 10);
         int result = otp_thread_start("x", look, &seen, &thread);
         otp_sys = otp_sys_real;
         ck_assert_int_eq(result, rows[i].result);
