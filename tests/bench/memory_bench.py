@@ -20,6 +20,8 @@ import subprocess
 import tempfile
 import time
 
+from bench_process import stop
+
 GOAL_MB = 4.0
 WINDOW_S = 10
 EARLY, LATE = (0.4, 0.9), (3.0, 6.0)  # stretches, in windows
@@ -47,15 +49,6 @@ def bpf_kb(pid):
             elif "-" in line.split(None, 1)[0]:
                 shared = "bpf-map" in line
     return total
-
-
-def stop(process):
-    process.terminate()
-    try:
-        process.wait(15)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def settle(server):

@@ -21,6 +21,8 @@ import sys
 import tempfile
 import time
 
+from bench_process import stop
+
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 LIMIT_PERCENT, LIMIT_KB = 5.0, 200.0  # the promise
 
@@ -115,16 +117,6 @@ def start_redis(_, work, environment):
         time.sleep(0.05)
     return server, ["redis-benchmark", "-s", socket, "-t", "set,get,lpush,lpop,sadd,zadd,hset,mset", "-r", "100000", "-d",
                     "100", "-n", "300000", "-l", "-q"]
-
-
-def stop(process):
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def run(name, options):

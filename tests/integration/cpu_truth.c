@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cpu_time.h"
+
 #define KINDS 4
 #define THREADS 2
 
@@ -30,14 +32,6 @@ typedef unsigned char *(*digest_fn)(const unsigned char *bytes, size_t size, uns
 static _Atomic(digest_fn) loaded_digest;
 static volatile double sink;
 static volatile unsigned long sum;
-
-static uint64_t clock_ns(clockid_t clock) {
-    struct timespec time;
-    clock_gettime(clock, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-static uint64_t thread_ns(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
 
 #define FOR_NS(duration) for (uint64_t until = thread_ns() + (duration); thread_ns() < until;)
 

@@ -8,12 +8,11 @@ spans, and the accounting identity recounted from the files by the independent d
 import collections
 import json
 import os
-import pathlib
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["OTP_SOURCE"], "tests", "decoder"))
 import decode  # noqa: E402
-from judge import Judge  # noqa: E402
+from judge import judge_runs  # noqa: E402
 
 ROUTE = {"truth_plain": "/plain", "truth_libm": "/libm", "truth_qsort": "/qsort", "truth_loaded": "/loaded"}
 ROOTS = ("truth_plain", "truth_libm", "truth_qsort", "truth_loaded")
@@ -67,13 +66,5 @@ def run(judge, folder):
     print(f"bytes {facts['bytes']}, own CPU {100 * facts['own_cpu_ns'] / cpu:.2f} % of the program's")
 
 
-def main(folders):
-    judge = Judge()
-    for folder in folders:
-        run(judge, pathlib.Path(folder))
-    judge.mean()
-    return 1 if judge.failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(judge_runs(run, sys.argv[1:]))

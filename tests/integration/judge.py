@@ -6,6 +6,7 @@ scatter of z is judged over 200 rows and more only: at most 1.2 (a regular clock
 """
 
 import math
+import pathlib
 
 Z_MOST = 4.5
 ROW_LEAST = 400
@@ -54,3 +55,12 @@ class Judge:
             return
         scatter = math.sqrt(sum((z - mean) ** 2 for z in self.scores) / count)
         self.expect(f"scatter of z over {count} rows {scatter:.3f} <= {SCATTER_MOST}", scatter <= SCATTER_MOST)
+
+
+def judge_runs(run, folders):
+    """Judges the runs in these folders by run(judge, folder), and their rows together. The exit status."""
+    judge = Judge()
+    for folder in folders:
+        run(judge, pathlib.Path(folder))
+    judge.mean()
+    return 1 if judge.failed else 0

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "cpu_time.h"
+
 #define CLASSES 4 /* the last one is the long thread */
 #define FLYING 3  /* short threads at a time */
 
@@ -26,12 +28,6 @@ static _Atomic uint64_t spent[CLASSES], in_span[CLASSES];
 static atomic_bool stop;
 static int route_key;
 static volatile unsigned long sum;
-
-static uint64_t thread_ns(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
 
 #define BURN(ns, more)                                                                                                 \
     for (uint64_t until_ = thread_ns() + (ns); thread_ns() < until_ && (more);) {                                      \

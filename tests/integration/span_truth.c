@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cpu_time.h"
+
 #define STAGES 3
 #define ROUTES 5
 #define DEPTH 16 /* of a queue */
@@ -61,14 +63,6 @@ static double seconds;
 static volatile unsigned long sum;
 
 /* ------------------------------------------------------------------------------------------------ work */
-
-static uint64_t clock_ns(clockid_t clock) {
-    struct timespec time;
-    clock_gettime(clock, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-static uint64_t thread_ns(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
 
 __attribute__((noinline)) static void burn(uint64_t ns) {
     for (uint64_t until = thread_ns() + ns; thread_ns() < until;) {

@@ -8,12 +8,11 @@ sample's ids and attributes belong together, exactly.
 import collections
 import json
 import os
-import pathlib
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["OTP_SOURCE"], "tests", "decoder"))
 import decode  # noqa: E402
-from judge import Judge  # noqa: E402
+from judge import judge_runs  # noqa: E402
 
 ROUTES = ("/a", "/b/{id}", "/c", "/d/{x}/{y}", "/e")
 KINDS = ("none", "outer", "inner", "innermost")
@@ -82,13 +81,5 @@ def run(judge, folder):
     judge.expect("every span call was in order", facts["misuse"] == 0)
 
 
-def main(folders):
-    judge = Judge()
-    for folder in folders:
-        run(judge, pathlib.Path(folder))
-    judge.mean()
-    return 1 if judge.failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(judge_runs(run, sys.argv[1:]))
