@@ -6,6 +6,9 @@ pkg_check_modules(LIBELF REQUIRED IMPORTED_TARGET libelf)
 pkg_check_modules(LIBDW REQUIRED IMPORTED_TARGET libdw)
 pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c)
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
+if(OTELPROF_NETWORK)
+    pkg_check_modules(LIBCURL REQUIRED IMPORTED_TARGET libcurl>=7.87) # CURLOPT_QUICK_EXIT
+endif()
 
 find_program(OTELPROF_CLANG NAMES clang-14 clang REQUIRED)
 find_program(OTELPROF_LLVM_STRIP NAMES llvm-strip-14 llvm-strip REQUIRED)

@@ -104,6 +104,18 @@ enum otelprof_detail {
     OTELPROF_DETAIL_MERGED = 2, /* no timestamps: equal samples become one with a count */
 };
 
+/* How profiles reach a receiver. Since 0.1. */
+enum otelprof_protocol {
+    OTELPROF_PROTOCOL_GRPC = 0, /* OTLP/gRPC: HTTP/2, port 4317 */
+    OTELPROF_PROTOCOL_HTTP = 1, /* OTLP/HTTP with protobuf, port 4318 */
+};
+
+/* Since 0.1. */
+enum otelprof_compression {
+    OTELPROF_COMPRESSION_NONE = 0,
+    OTELPROF_COMPRESSION_GZIP = 1,
+};
+
 /* What happens in a forked child. Since 0.1. */
 enum otelprof_fork_mode {
     OTELPROF_FORK_OFF = 0,    /* the child is off until it calls otelprof_init() itself (default when linked) */
@@ -168,6 +180,39 @@ struct otelprof_options {
     int64_t fork_mode;       /* OTELPROF_FORK=off|follow: enum otelprof_fork_mode; default off */
     int64_t publish_context; /* OTELPROF_PUBLISH_CONTEXT: 1 (default) publishes the OpenTelemetry process context */
 
+    /*
+     * Where profiles go: to export_bytes if it is set; else as files to output_dir if that is set, and to a receiver if
+     * an endpoint is set; if neither is, to the receiver at http://localhost:4317.
+     *
+     * OTELPROF_ENDPOINT, else OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT, else OTEL_EXPORTER_OTLP_ENDPOINT: a URL, or
+     * HOST:PORT. Over http/protobuf "v1development/profiles" is added to its path; the URL of
+     * OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT is taken as it is. https means TLS. Default: port 4317 (gRPC) or 4318
+     * (http/protobuf) of localhost, in clear text.
+     *
+     * For each OTEL_EXPORTER_OTLP_X below, OTEL_EXPORTER_OTLP_PROFILES_X goes first.
+     */
+    const char *endpoint;
+    /* OTEL_EXPORTER_OTLP_PROTOCOL=grpc|http/protobuf: enum otelprof_protocol. Not set: http/protobuf if the endpoint
+     * has port 4318 or a path, else gRPC. */
+    int64_t protocol;
+    /* OTEL_EXPORTER_OTLP_HEADERS: "name=value,name=value", values percent-encoded; sent with each request. Never in
+     * logs, errors or profiles. */
+    const char *headers;
+    int64_t compression; /* OTEL_EXPORTER_OTLP_COMPRESSION=gzip|none: enum otelprof_compression; default gzip */
+    /* OTEL_EXPORTER_OTLP_CERTIFICATE: PEM file of those who may vouch for the receiver; default: the system's. */
+    const char *certificate;
+    /* OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and _CLIENT_KEY: PEM files to show to the receiver. Both or none. */
+    const char *client_certificate;
+    const char *client_key;
+    /* OTEL_EXPORTER_OTLP_INSECURE: 1 means clear text for an endpoint without http:// or https://; default 0 */
+    int64_t insecure;
+    /* OTEL_EXPORTER_OTLP_TIMEOUT: of one attempt to send a request, in ms, 1 to 600000; default 10000. What may be
+     * taken later is tried again for 5 minutes, at growing distances of 30 s at most. */
+    int64_t export_timeout_ms;
+    /* OTELPROF_PROXY: URL of an HTTP proxy; "none": none. Not set: https_proxy, HTTPS_PROXY or http_proxy, by the
+     * endpoint's scheme, but for the hosts in no_proxy or NO_PROXY, and never for localhost. */
+    const char *proxy;
+
     const char *output_dir; /* OTELPROF_OUTPUT_DIR: OTLP files go there (created if missing) */
     /* OTELPROF_OUTPUT_MAX_BYTES: of all profiles in output_dir, those of earlier runs and of other processes included;
      * the oldest go first. Default 256 MiB. */
@@ -178,7 +223,7 @@ struct otelprof_options {
     void *log_user;
     int64_t log_level; /* OTELPROF_LOG_LEVEL=error|warn|info|debug; default info */
 
-    otelprof_export_fn export_bytes; /* instead of output_dir */
+    otelprof_export_fn export_bytes; /* instead of files and receivers */
     void *export_user;
 
     int64_t ring_bytes; /* OTELPROF_RING_BYTES: of the kernel's ring, 4096 to 16 MiB, rounded up to a power of two;
@@ -189,7 +234,8 @@ struct otelprof_options {
     {                                                                                                                  \
         sizeof(struct otelprof_options), NULL, NULL, NULL, NULL, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET,       \
             OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET,            \
-            OTELPROF_UNSET, NULL, OTELPROF_UNSET, OTELPROF_UNSET, NULL, NULL, OTELPROF_UNSET, NULL, NULL,              \
+            OTELPROF_UNSET, NULL, OTELPROF_UNSET, NULL, OTELPROF_UNSET, NULL, NULL, NULL, OTELPROF_UNSET,              \
+            OTELPROF_UNSET, NULL, NULL, OTELPROF_UNSET, OTELPROF_UNSET, NULL, NULL, OTELPROF_UNSET, NULL, NULL,        \
             OTELPROF_UNSET                                                                                             \
     }
 
@@ -344,7 +390,7 @@ enum otelprof_stack_stop {
 
 /*
  * Every counter, since the start. All counters only grow. The identity that always holds after a disable and a
- * flush: samples_fired = samples_exported + the sum of the fields named lost_*. Since 0.1.
+ * flush: samples_fired = samples_exported + the sum of the fields named lost_* + delivery_unknown. Since 0.1.
  */
 struct otelprof_stats {
     size_t size; /* set by the caller: sizeof(struct otelprof_stats) */
@@ -352,7 +398,7 @@ struct otelprof_stats {
     uint64_t samples_fired;      /* clock events on a thread of this process; own threads not included */
     uint64_t samples_own_thread; /* clock events on threads of the library and of libcurl: never exported */
     uint64_t samples_expected;   /* CPU time of the process x rate, own threads not included */
-    uint64_t samples_exported;   /* delivered: written to a file, or taken by the export callback */
+    uint64_t samples_exported;   /* delivered: taken by the receiver or the export callback, or written to a file */
     uint64_t samples_with_span;  /* of those fired: carried a span */
 
     uint64_t lost_ring_full;      /* the kernel's ring had no room */
@@ -360,8 +406,10 @@ struct otelprof_stats {
     uint64_t lost_memory;         /* the window was at its memory limit */
     uint64_t lost_window_dropped; /* the export queue was full, the oldest window went */
     uint64_t lost_export_failed;  /* could not be encoded, written or delivered */
+    uint64_t lost_rejected;       /* in profiles that the receiver rejected (a partial success) */
     uint64_t lost_shutdown;       /* still queued when shutdown's time ran out */
     uint64_t lost_scratch;        /* the program could not get its working memory */
+    uint64_t delivery_unknown;    /* sent, but no answer said whether they arrived */
 
     uint64_t stack_stops[OTELPROF_STOP_COUNT]; /* by enum otelprof_stack_stop; sums up to the records made */
     uint64_t frames_unwound;
@@ -387,8 +435,10 @@ struct otelprof_stats {
     uint64_t windows_made;
     uint64_t windows_exported;
     uint64_t windows_dropped;
-    uint64_t bytes_exported;
-    uint64_t files_removed; /* by rotation */
+    uint64_t bytes_exported;    /* before compression */
+    uint64_t files_removed;     /* by rotation */
+    uint64_t profiles_rejected; /* by the receiver, in requests that it took otherwise */
+    uint64_t export_retries;    /* requests sent again because the receiver could not be reached or had no time */
 
     uint64_t own_cpu_ns;          /* CPU time of the library's threads */
     uint64_t symbols_resolved;    /* addresses that got a name */

@@ -17,11 +17,10 @@
 #include "core/intake.h"
 #include "core/kernel_mapping.h"
 #include "core/notes.h"
+#include "core/output.h"
 #include "core/resource.h"
 #include "core/settings.h"
 #include "core/table_keeper.h"
-#include "export/callback.h"
-#include "export/file.h"
 #include "export/worker.h"
 
 #define DRAIN_MS 200 /* how long records may lie in the ring */
@@ -31,10 +30,12 @@
 #define WINDOW_SHARE 8
 #define ENCODER_SHARE 2
 #define SYMBOLS_SHARE 4
+#define NETWORK_SHARE 16 /* of the encoder's part, which makes requests of a 16th of the limit at most */
 
 struct otp_engine {
     const struct otp_settings *settings;
     void *demangle;
+    const struct otp_network *network;
 
     struct otp_table_keeper keeper;
     struct otp_capture *capture;
@@ -222,12 +223,14 @@ int otp_engine_switch(struct otp_engine *engine, uint32_t types) {
 
 /* ------------------------------------------------------------------------------------------ starting, ending */
 
-struct otp_engine *otp_engine_new(const struct otp_settings *settings, void *demangle) {
+struct otp_engine *otp_engine_new(const struct otp_settings *settings, void *demangle,
+                                  const struct otp_network *network) {
     struct otp_engine *engine = otp_sys.calloc(1, sizeof(*engine));
     if (!engine)
         return NULL;
     engine->settings = settings;
     engine->demangle = demangle;
+    engine->network = network;
     otp_account_init(&engine->account, (uint64_t)settings->options.rate_hz);
     otp_notes_init(&engine->notes);
     sem_init(&engine->export_up, 0, 0);
@@ -279,17 +282,12 @@ static void export_thread_started(void *user) {
 }
 
 static int make_exporter(struct otp_engine *engine, struct otp_exporter **exporter) {
-    const struct otelprof_options *options = &engine->settings->options;
-    if (options->export_bytes)
-        return otp_callback_exporter_new(options->export_bytes, options->export_user, exporter);
-    const struct otp_file_options file = {
-        .directory = options->output_dir,
-        .max_bytes = (uint64_t)options->output_max_bytes,
-        .max_files = (uint32_t)options->output_max_files,
-        .pid = (uint32_t)getpid(),
-        .start_unix_ms = otp_clock_ns(CLOCK_REALTIME) / NANOS_PER_MS,
+    const struct otp_output_choice choice = {
+        .settings = engine->settings,
+        .network = engine->network,
+        .network_memory = (size_t)engine->settings->options.memory_limit_bytes / NETWORK_SHARE,
     };
-    return otp_file_exporter_new(&file, exporter);
+    return otp_output_open(&choice, exporter);
 }
 
 static int start_export(struct otp_engine *engine) {
@@ -313,6 +311,7 @@ static int start_export(struct otp_engine *engine) {
         .symbolizer = otp_symbolizer_of(engine->symbols),
         .queue_bytes = window_limit(engine),
         .options = {.memory_bytes = (size_t)options->memory_limit_bytes / ENCODER_SHARE},
+        .limits = {.attempt_ns = (uint64_t)options->export_timeout_ms * NANOS_PER_MS},
         .on_start = export_thread_started,
         .user = engine,
     };

@@ -12,10 +12,15 @@
 #include <stdint.h>
 
 struct otp_engine;
+struct otp_network;
 struct otp_settings;
 
-/* Caller's thread. `settings` stays the caller's and must outlive the engine. NULL when out of memory. */
-struct otp_engine *otp_engine_new(const struct otp_settings *settings, void *demangle);
+/*
+ * Caller's thread. `settings` stays the caller's and must outlive the engine; `network` is there if
+ * settings.to_network. NULL when out of memory.
+ */
+struct otp_engine *otp_engine_new(const struct otp_settings *settings, void *demangle,
+                                  const struct otp_network *network);
 
 /* Caller's thread, after quit and stop_worker. Takes NULL. */
 void otp_engine_free(struct otp_engine *engine);

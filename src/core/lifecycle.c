@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "base/error.h"
 #include "base/fork_guard.h"
 #include "base/log.h"
+#include "base/sys.h"
 #include "base/thread.h"
 #include "capture/capture.h"
 #include "context/attribute_keys.h"
@@ -21,6 +23,7 @@
 #include "core/diagnosis.h"
 #include "core/follow.h"
 #include "core/identity_marker.h"
+#include "core/network_object.h"
 #include "core/profiler.h"
 #include "core/settings.h"
 #include "core/statistics.h"
@@ -35,12 +38,10 @@ static struct {
     pthread_cond_t idle;  /* nobody uses the profiler any more */
     unsigned users;
     struct otp_profiler *profiler;
-    struct otelprof_stats ended;     /* sums of the runs that are over */
-    int error;                       /* of the last start */
-    char failure[256];               /* its sentence */
-    struct otelprof_options options; /* of the last start; strings in `texts` */
-    char texts[5][512];
-    bool have_options;
+    struct otelprof_stats ended; /* sums of the runs that are over */
+    int error;                   /* of the last start */
+    char failure[256];           /* its sentence */
+    struct otp_settings *kept;   /* of the last start, for forked children; NULL: none */
     bool follow;
 } self = {.busy = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER, .idle = PTHREAD_COND_INITIALIZER};
 
@@ -110,9 +111,14 @@ static void forked_child(void) {
 
 static bool child_follows(void) { return self.follow; }
 
+static int init_by(int (*make)(struct otp_settings *settings, const void *from), const void *from);
+
+static int copy_settings(struct otp_settings *settings, const void *from) { return otp_settings_copy(settings, from); }
+
 static int start_child(void) {
-    struct otelprof_options options = self.options;
-    return self.have_options ? otelprof_init(&options) : otp_error(OTELPROF_E_STATE, "the parent was not running");
+    if (!self.kept)
+        return otp_error(OTELPROF_E_STATE, "the parent was not running");
+    return init_by(copy_settings, self.kept);
 }
 
 /* In a child that is on its way to a start of its own. */
@@ -143,26 +149,38 @@ static void set_logger(const struct otp_settings *settings) {
         otp_log_set(NULL, NULL, OTELPROF_LOG_ERROR);
 }
 
-/* Keeps what a forked child needs to start with the same settings. */
+/* Keeps what a forked child needs to start with the same settings. Out of memory: it cannot follow. */
 static void remember(const struct otp_settings *settings) {
-    const char **fields[] = {&self.options.service_name, &self.options.service_version, &self.options.service_namespace,
-                             &self.options.resource_attributes, &self.options.output_dir};
-    self.options = settings->options;
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-        snprintf(self.texts[i], sizeof(self.texts[i]), "%s", *fields[i]);
-        *fields[i] = self.texts[i][0] ? self.texts[i] : NULL;
-    }
-    self.have_options = true;
+    struct otp_settings *copy = otp_sys.calloc(1, sizeof(*copy));
     self.follow = settings->options.fork_mode == OTELPROF_FORK_FOLLOW;
+    if (copy && otp_settings_copy(copy, settings)) {
+        free(copy);
+        copy = NULL;
+    }
+    struct otp_settings *before = self.kept;
+    self.kept = copy; /* a fork from now on sees this one */
+    if (before) {
+        otp_settings_free(before);
+        free(before);
+    }
+}
+
+/* Where profiles go. The receiver is named by its exporter's own message. */
+static const char *where(const struct otp_settings *settings, char *text, size_t size) {
+    if (settings->options.export_bytes)
+        return "the export callback";
+    snprintf(text, size, "%s%s%s", settings->to_files ? settings->options.output_dir : "",
+             settings->to_files && settings->to_network ? " and " : "", settings->to_network ? "the network" : "");
+    return text;
 }
 
 /* One message, through the logger: where we stand. */
 static void say_started(const struct otp_settings *settings) {
-    char types[64];
+    char types[64], text[512];
     const struct otelprof_options *options = &settings->options;
     otp_log(OTELPROF_LOG_INFO, "otelprof %s: %s at %lld Hz by ebpf, windows of %lld ms, to %s", OTELPROF_VERSION,
             otp_settings_profile_names((uint32_t)options->profiles, types, sizeof(types)), (long long)options->rate_hz,
-            (long long)options->window_ms, options->export_bytes ? "the export callback" : options->output_dir);
+            (long long)options->window_ms, where(settings, text, sizeof(text)));
 }
 
 /* How the last start ended: 0, or an error and its sentence. */
@@ -190,12 +208,9 @@ static int failed(int error) {
     return otp_error(error, "%s", sentence);
 }
 
-static int check_output(const struct otp_settings *settings) {
-    if (settings->disabled)
-        return otp_error(OTELPROF_E_DISABLED, "switched off by OTEL_SDK_DISABLED or OTELPROF_DISABLED");
-    if (settings->options.export_bytes || settings->options.output_dir[0])
-        return 0;
-    return otp_error(OTELPROF_E_INVALID, "nowhere to export to: set output_dir (OTELPROF_OUTPUT_DIR) or export_bytes");
+static int check_wanted(const struct otp_settings *settings) {
+    return settings->disabled ? otp_error(OTELPROF_E_DISABLED, "switched off by OTEL_SDK_DISABLED or OTELPROF_DISABLED")
+                              : 0;
 }
 
 /* glibc takes static thread-local storage out of a thread's stack, and tells language runtimes how much by this call.
@@ -217,6 +232,10 @@ static int launch(struct otp_settings *settings) {
         result = otp_follow_register(&calls);
     if (!result)
         result = otp_attribute_keys_allow(settings->attributes_allow);
+    /* The loader's lock is taken here, on the caller's thread, and never again. */
+    const struct otp_network *network = NULL;
+    if (!result && settings->to_network)
+        result = otp_network_object_load(&network);
     if (!result)
         result = otp_identity_marker_set();
     if (result) {
@@ -225,9 +244,8 @@ static int launch(struct otp_settings *settings) {
     }
     remember(settings);
     set_state(OTELPROF_STATE_STARTING);
-    /* The loader's lock is taken here, on the caller's thread, and never again. */
     find_stack_overhead();
-    const struct otp_profiler_options options = {*settings, dlsym(RTLD_DEFAULT, "__cxa_demangle"), set_state};
+    const struct otp_profiler_options options = {*settings, dlsym(RTLD_DEFAULT, "__cxa_demangle"), network, set_state};
     struct otp_profiler *profiler = NULL;
     result = otp_profiler_start(&profiler, &options);
     if (result)
@@ -271,7 +289,7 @@ static int start(struct otp_settings *settings) {
             *next++ = 0;
         otp_log(OTELPROF_LOG_WARN, "%s", line);
     }
-    int result = check_output(settings);
+    int result = check_wanted(settings);
     if (result)
         otp_settings_free(settings);
     else
@@ -286,7 +304,7 @@ static int start(struct otp_settings *settings) {
     return result;
 }
 
-int otelprof_init(const struct otelprof_options *options) {
+static int init_by(int (*make)(struct otp_settings *settings, const void *from), const void *from) {
     int saved = errno;
     if (otp_fork_word && !otp_fork_guard_mine())
         become_child();
@@ -299,12 +317,18 @@ int otelprof_init(const struct otelprof_options *options) {
     sweep_failed_start();
     if (self.profiler)
         result = otp_error(OTELPROF_E_ALREADY, "already running");
-    else if (!(result = otp_settings_make(&settings, options)))
+    else if (!(result = make(&settings, from)))
         result = start(&settings);
     pthread_mutex_unlock(&self.busy);
     errno = saved;
     return result;
 }
+
+static int make_settings(struct otp_settings *settings, const void *options) {
+    return otp_settings_make(settings, options);
+}
+
+int otelprof_init(const struct otelprof_options *options) { return init_by(make_settings, options); }
 
 int otelprof_wait_ready(uint32_t timeout_ms) {
     int saved = errno;

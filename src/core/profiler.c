@@ -182,7 +182,7 @@ int otp_profiler_start(struct otp_profiler **out, const struct otp_profiler_opti
     int result = 0;
     if (profiler->wake < 0)
         result = otp_error_errno(OTELPROF_E_SYSTEM, errno, "eventfd");
-    profiler->engine = otp_engine_new(&profiler->options.settings, options->demangle);
+    profiler->engine = otp_engine_new(&profiler->options.settings, options->demangle, options->network);
     if (!result && !profiler->engine)
         result = otp_error(OTELPROF_E_MEMORY, "out of memory for the profiler");
     if (!result)

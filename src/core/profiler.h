@@ -13,14 +13,16 @@
 
 #include "core/settings.h"
 
+struct otp_network;
 struct otp_profiler;
 
 /* Called on the profiler thread when it is up (RUNNING, DEGRADED), down again, or failed (OFF). */
 typedef void (*otp_profiler_state_fn)(enum otelprof_state state);
 
 struct otp_profiler_options {
-    struct otp_settings settings; /* owned by the profiler from now on, also on failure */
-    void *demangle;               /* __cxa_demangle of the process, or NULL */
+    struct otp_settings settings;      /* owned by the profiler from now on, also on failure */
+    void *demangle;                    /* __cxa_demangle of the process, or NULL */
+    const struct otp_network *network; /* set if settings.to_network */
     otp_profiler_state_fn on_state;
 };
 

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/pairs.h"
 #include "base/sys.h"
 #include "base/utf8.h"
 
@@ -72,65 +73,17 @@ static void add_int(struct otp_resource_set *set, const char *key, int64_t value
     }
 }
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Decodes %XX in place; -1 on a bad escape or a zero byte. */
-static int percent_decode(char *text) {
-    char *to = text;
-    for (const char *from = text; *from; from++) {
-        if (*from != '%') {
-            *to++ = *from;
-            continue;
-        }
-        int high = hex_digit(from[1]), low = high < 0 ? -1 : hex_digit(from[2]);
-        if (low < 0 || !(high | low))
-            return -1;
-        *to++ = (char)(high << 4 | low);
-        from += 2;
-    }
-    *to = 0;
-    return 0;
-}
-
-static char *trim(char *text) {
-    while (*text == ' ' || *text == '\t')
-        text++;
-    size_t length = strlen(text);
-    while (length && (text[length - 1] == ' ' || text[length - 1] == '\t'))
-        text[--length] = 0;
-    return text;
-}
-
-/*
- * "k=v,k=v". The specification discards the whole variable on any error; so the list is checked before the first pair
- * is taken. `take` false: only checks.
- */
+/* The specification discards the whole variable on any error; so a list is checked before its first pair is taken. */
 static int parse_list(struct otp_resource_set *set, char *list, bool take) {
-    for (char *pair = list, *next; pair && *pair; pair = next) {
-        next = strchr(pair, ',');
-        if (next)
-            *next++ = 0;
-        char *value = strchr(pair, '=');
-        if (!value) {
-            if (*trim(pair))
-                return -1;
-            continue;
-        }
-        *value++ = 0;
-        char *key = trim(pair);
-        value = trim(value);
-        if (!*key || percent_decode(key) || percent_decode(value) || !otp_utf8_valid(key, strlen(key)) ||
-            !otp_utf8_valid(value, strlen(value)))
+    char *key, *value;
+    int found;
+    while ((found = otp_pairs_next(&list, &key, &value)) > 0) {
+        if (!otp_utf8_valid(key, strlen(key)) || !otp_utf8_valid(value, strlen(value)))
             return -1;
         if (take)
             add_text(set, key, value);
     }
-    return 0;
+    return found;
 }
 
 static void add_list(struct otp_resource_set *set, const char *list) {

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/sys.h"
+#include "core/headers.h"
 
 struct choice {
     const char *name;
@@ -27,21 +28,31 @@ static const struct choice log_levels[] = {{"error", OTELPROF_LOG_ERROR},
                                            {NULL, 0}};
 static const struct choice switches[] = {{"1", 1},  {"0", 0},   {"true", 1}, {"false", 0},
                                          {"on", 1}, {"off", 0}, {NULL, 0}};
+static const struct choice booleans[] = {{"true", 1}, {"false", 0}, {NULL, 0}}; /* as OpenTelemetry writes them */
+static const struct choice protocols[] = {
+    {"grpc", OTELPROF_PROTOCOL_GRPC}, {"http/protobuf", OTELPROF_PROTOCOL_HTTP}, {NULL, 0}};
+static const struct choice compressions[] = {
+    {"gzip", OTELPROF_COMPRESSION_GZIP}, {"none", OTELPROF_COMPRESSION_NONE}, {NULL, 0}};
 static const struct choice profile_types[] = {{"cpu", OTELPROF_CPU},         {"wall", OTELPROF_WALL},
                                               {"heap", OTELPROF_HEAP},       {"lock", OTELPROF_LOCK},
                                               {"threads", OTELPROF_THREADS}, {NULL, 0}};
 
-/* An integer option: its variable, limits and default. */
+/* An integer option: its variables in the order in which they count, limits and default. */
 struct number {
     size_t offset;
     const char *field;
-    const char *variable;
+    const char *variables[2];
     int64_t minimum, maximum, fallback;
     const struct choice *names; /* NULL: a decimal number */
 };
 
 #define NUMBER(field, variable, minimum, maximum, fallback, names)                                                     \
-    { offsetof(struct otelprof_options, field), #field, variable, minimum, maximum, fallback, names }
+    { offsetof(struct otelprof_options, field), #field, {variable, NULL}, minimum, maximum, fallback, names }
+#define OTLP_NUMBER(field, name, minimum, maximum, fallback, names)                                                    \
+    {                                                                                                                  \
+        offsetof(struct otelprof_options, field), #field,                                                              \
+            {"OTEL_EXPORTER_OTLP_PROFILES_" name, "OTEL_EXPORTER_OTLP_" name}, minimum, maximum, fallback, names       \
+    }
 #define MIB ((int64_t)1 << 20)
 
 static const struct number numbers[] = {
@@ -57,21 +68,43 @@ static const struct number numbers[] = {
     NUMBER(output_max_bytes, "OTELPROF_OUTPUT_MAX_BYTES", 65536, INT64_MAX, 256 * MIB, NULL),
     NUMBER(output_max_files, "OTELPROF_OUTPUT_MAX_FILES", 1, 100000, 1000, NULL),
     NUMBER(ring_bytes, "OTELPROF_RING_BYTES", 0, 16 * MIB, 0, NULL),
+    OTLP_NUMBER(protocol, "PROTOCOL", 0, OTELPROF_PROTOCOL_HTTP, OTELPROF_UNSET, protocols),
+    OTLP_NUMBER(compression, "COMPRESSION", 0, OTELPROF_COMPRESSION_GZIP, OTELPROF_COMPRESSION_GZIP, compressions),
+    OTLP_NUMBER(insecure, "INSECURE", 0, 1, 0, booleans),
+    OTLP_NUMBER(export_timeout_ms, "TIMEOUT", 1, 600000, 10000, NULL),
     NUMBER(log_level, "OTELPROF_LOG_LEVEL", 0, OTELPROF_LOG_DEBUG, OTELPROF_LOG_INFO, log_levels),
 };
 #define NUMBER_COUNT (sizeof(numbers) / sizeof(numbers[0]))
 
+/* A string option, and its variables in the order in which they count. */
 struct text {
     size_t offset;
-    const char *variable;
+    const char *variables[3];
 };
 
+#define TEXT(field, variable)                                                                                          \
+    {                                                                                                                  \
+        offsetof(struct otelprof_options, field), { variable, NULL, NULL }                                             \
+    }
+#define OTLP_TEXT(field, variable, name)                                                                               \
+    {                                                                                                                  \
+        offsetof(struct otelprof_options, field), {                                                                    \
+            variable, "OTEL_EXPORTER_OTLP_PROFILES_" name, "OTEL_EXPORTER_OTLP_" name                                  \
+        }                                                                                                              \
+    }
+
 static const struct text texts[] = {
-    {offsetof(struct otelprof_options, service_name), "OTEL_SERVICE_NAME"},
-    {offsetof(struct otelprof_options, service_version), NULL},
-    {offsetof(struct otelprof_options, service_namespace), NULL},
-    {offsetof(struct otelprof_options, resource_attributes), "OTEL_RESOURCE_ATTRIBUTES"},
-    {offsetof(struct otelprof_options, output_dir), "OTELPROF_OUTPUT_DIR"},
+    TEXT(service_name, "OTEL_SERVICE_NAME"),
+    TEXT(service_version, NULL),
+    TEXT(service_namespace, NULL),
+    TEXT(resource_attributes, "OTEL_RESOURCE_ATTRIBUTES"),
+    TEXT(output_dir, "OTELPROF_OUTPUT_DIR"),
+    OTLP_TEXT(endpoint, "OTELPROF_ENDPOINT", "ENDPOINT"),
+    OTLP_TEXT(headers, NULL, "HEADERS"),
+    OTLP_TEXT(certificate, NULL, "CERTIFICATE"),
+    OTLP_TEXT(client_certificate, NULL, "CLIENT_CERTIFICATE"),
+    OTLP_TEXT(client_key, NULL, "CLIENT_KEY"),
+    TEXT(proxy, "OTELPROF_PROXY"),
 };
 #define TEXT_COUNT (sizeof(texts) / sizeof(texts[0]))
 
@@ -91,6 +124,18 @@ static void warn(struct otp_settings *settings, const char *format, ...) {
 static const char *variable(const struct otp_settings *settings, const char *name) {
     const char *value = settings->secure || !name ? NULL : secure_getenv(name);
     return value && *value ? value : NULL;
+}
+
+/* The first of these variables that is set; *which is its place. NULL if none is. */
+static const char *first_variable(const struct otp_settings *settings, const char *const *names, size_t count,
+                                  size_t *which) {
+    const char *value = NULL;
+    for (*which = 0; *which < count; ++*which) {
+        value = variable(settings, names[*which]);
+        if (value)
+            break;
+    }
+    return value;
 }
 
 static int64_t *number_field(struct otp_settings *settings, const struct number *number) {
@@ -132,9 +177,10 @@ static int settle_number(struct otp_settings *settings, const struct number *num
                          (long long)*field, (long long)number->minimum, (long long)number->maximum);
     }
     *field = number->fallback;
-    const char *value = variable(settings, number->variable);
+    size_t which;
+    const char *value = first_variable(settings, number->variables, 2, &which);
     if (value && !parse_number(number, value, field))
-        warn(settings, "%s is not understood and ignored: %.40s", number->variable, value);
+        warn(settings, "%s is not understood and ignored: %.40s", number->variables[which], value);
     return 0;
 }
 
@@ -189,7 +235,10 @@ static int settle_texts(struct otp_settings *settings) {
     const char *values[TEXT_COUNT];
     for (size_t i = 0; i < TEXT_COUNT; i++) {
         const char **field = text_field(settings, &texts[i]);
-        values[i] = *field ? *field : variable(settings, texts[i].variable);
+        size_t which = 0;
+        values[i] = *field ? *field : first_variable(settings, texts[i].variables, 3, &which);
+        if (texts[i].offset == offsetof(struct otelprof_options, endpoint))
+            settings->endpoint_exact = !*field && values[i] && which == 1;
         *field = NULL;
     }
     for (size_t i = 0; i < TEXT_COUNT; i++) {
@@ -226,6 +275,48 @@ static int take_options(struct otp_settings *settings, const struct otelprof_opt
 
 static bool is_true(const char *value) { return value && (!strcasecmp(value, "true") || !strcmp(value, "1")); }
 
+/* ------------------------------------------------------------------------------------------------ export */
+
+/* What the headers are is not said: they hold secrets. */
+static int settle_headers(struct otp_settings *settings, bool by_program) {
+    int result = otp_headers_lines(settings->options.headers, &settings->header_lines);
+    if (result != OTELPROF_E_INVALID || by_program)
+        return result;
+    warn(settings, "OTEL_EXPORTER_OTLP_HEADERS is ignored: %s", otp_error_text());
+    return otp_headers_lines("", &settings->header_lines);
+}
+
+/* The variables that other programs obey too; curl is told, and reads none by itself. */
+static int settle_proxy(struct otp_settings *settings) {
+    static const char *const secure[] = {"https_proxy", "HTTPS_PROXY"}, *const plain[] = {"http_proxy"},
+                             *const hosts[] = {"no_proxy", "NO_PROXY"};
+    size_t which;
+    const char **proxy = &settings->options.proxy, *value = NULL, *except = NULL;
+    bool tls = !strncasecmp(settings->options.endpoint, "https:", 6);
+    if (!**proxy) {
+        value = tls ? first_variable(settings, secure, 2, &which) : first_variable(settings, plain, 1, &which);
+        except = first_variable(settings, hosts, 2, &which);
+    } else if (!strcasecmp(*proxy, "none")) {
+        value = "";
+    }
+    if (value) {
+        free((void *)(uintptr_t)*proxy);
+        *proxy = copy_string(value);
+    }
+    settings->no_proxy = copy_string(except ? except : "");
+    return *proxy && settings->no_proxy ? 0 : otp_error(OTELPROF_E_MEMORY, "out of memory for the options");
+}
+
+static int settle_export(struct otp_settings *settings, bool headers_by_program) {
+    const struct otelprof_options *options = &settings->options;
+    if (!*options->client_certificate != !*options->client_key)
+        return otp_error(OTELPROF_E_INVALID, "a client certificate needs its key, and a key its certificate");
+    settings->to_files = !options->export_bytes && *options->output_dir;
+    settings->to_network = !options->export_bytes && (*options->endpoint || !*options->output_dir);
+    int result = settle_headers(settings, headers_by_program);
+    return result ? result : settle_proxy(settings);
+}
+
 int otp_settings_make(struct otp_settings *settings, const struct otelprof_options *options) {
     memset(settings, 0, sizeof(*settings));
     settings->secure = getauxval(AT_SECURE) != 0;
@@ -238,7 +329,10 @@ int otp_settings_make(struct otp_settings *settings, const struct otelprof_optio
         result = settle_profiles(settings);
     if (result)
         return result; /* no string is owned yet */
+    bool headers_by_program = settings->options.headers != NULL;
     result = settle_texts(settings);
+    if (!result)
+        result = settle_export(settings, headers_by_program);
     if (result) {
         otp_settings_free(settings);
         return result;
@@ -251,14 +345,44 @@ int otp_settings_make(struct otp_settings *settings, const struct otelprof_optio
     return 0;
 }
 
+/* What is owned beside the strings of the options. */
+static char **own_text(struct otp_settings *settings, size_t number) {
+    char **const own[] = {&settings->no_proxy, &settings->attributes_allow, &settings->header_lines};
+    return number < sizeof(own) / sizeof(own[0]) ? own[number] : NULL;
+}
+
+int otp_settings_copy(struct otp_settings *copy, const struct otp_settings *settings) {
+    bool complete = true;
+    *copy = *settings;
+    for (size_t i = 0; i < TEXT_COUNT; i++) {
+        const char **field = text_field(copy, &texts[i]);
+        *field = copy_string(*field);
+        complete &= *field != NULL;
+    }
+    for (size_t i = 0; own_text(copy, i); i++) {
+        *own_text(copy, i) = copy_string(*own_text(copy, i));
+        complete &= *own_text(copy, i) != NULL;
+    }
+    if (complete)
+        return 0;
+    otp_settings_free(copy);
+    return otp_error(OTELPROF_E_MEMORY, "out of memory for the options");
+}
+
 void otp_settings_free(struct otp_settings *settings) {
     for (size_t i = 0; i < TEXT_COUNT; i++) {
         const char **field = text_field(settings, &texts[i]);
+        if (*field && texts[i].offset == offsetof(struct otelprof_options, headers))
+            explicit_bzero((void *)(uintptr_t)*field, strlen(*field));
         free((void *)(uintptr_t)*field);
         *field = NULL;
     }
-    free(settings->attributes_allow);
-    settings->attributes_allow = NULL;
+    otp_headers_free(settings->header_lines);
+    settings->header_lines = NULL;
+    for (size_t i = 0; own_text(settings, i); i++) {
+        free(*own_text(settings, i));
+        *own_text(settings, i) = NULL;
+    }
 }
 
 char *otp_settings_profile_names(uint32_t mask, char *text, size_t size) {

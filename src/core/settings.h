@@ -16,12 +16,20 @@ struct otp_settings {
     bool disabled;                   /* OTEL_SDK_DISABLED or OTELPROF_DISABLED */
     bool secure;                     /* AT_SECURE: the environment was not read */
     bool log_to_stderr;
+    bool to_files;          /* output_dir is wanted */
+    bool to_network;        /* a receiver is wanted */
+    bool endpoint_exact;    /* from OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT: no path is added */
+    char *header_lines;     /* options.headers as lines "name: value\n" */
+    char *no_proxy;         /* hosts that are reached without options.proxy */
     char *attributes_allow; /* OTELPROF_ATTRIBUTES_ALLOW, "" if not set */
     char warnings[512];     /* variables that could not be understood, one a line; "" if none */
 };
 
 /* Allocates all strings. 0, OTELPROF_E_INVALID with a sentence (which field, which limits), OTELPROF_E_MEMORY. */
 int otp_settings_make(struct otp_settings *settings, const struct otelprof_options *options);
+
+/* A copy with strings of its own, for a forked child. 0 or OTELPROF_E_MEMORY. */
+int otp_settings_copy(struct otp_settings *copy, const struct otp_settings *settings);
 
 /* Frees the strings; takes settings that were never made, if zeroed. */
 void otp_settings_free(struct otp_settings *settings);

@@ -6,6 +6,7 @@
 #include "encode/otlp.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "encode/request.h"
@@ -171,35 +172,108 @@ static void begin_request(struct encoding *encoding) {
     otp_request_begin(&encoding->request);
 }
 
-/* Packs what there is, hands it over and begins anew. 0, or what the sink said. */
-static int finish_request(struct encoding *encoding) {
+/* Packs what there is and hands it over. What the sink said; what cannot be packed is lost. */
+static int hand_over(struct encoding *encoding) {
     struct otp_packed packed;
-    int error = 0;
-    if (!encoding->request.sample_count)
-        return 0;
+    int answer = 0;
     struct otp_arena *arena = otp_arena_new(encoding->options.memory_bytes / 2);
     if (!arena || otp_pack(&encoding->request, encoding->resource, arena, &packed)) {
         encoding->result->samples_lost += encoding->request.events;
-    } else {
-        struct otp_otlp_request request = {packed.bytes, packed.size, encoding->request.events,
-                                           encoding->result->requests};
-        encoding->result->requests++;
-        encoding->result->samples += request.samples;
-        error = encoding->sink(encoding->user, &request);
+        otp_arena_free(arena);
+        return 0;
     }
+    const struct otp_otlp_request request = {
+        .bytes = packed.bytes,
+        .size = packed.size,
+        .samples = encoding->request.events,
+        .profiles = otp_request_profiles(&encoding->request),
+        .index = encoding->result->requests,
+        .can_split = encoding->request.events > 1 && packed.size > OTP_OTLP_BYTES_MIN,
+    };
+    answer = encoding->sink(encoding->user, &request);
     otp_arena_free(arena);
+    if (answer == OTP_OTLP_SPLIT && request.can_split) {
+        size_t half = request.size / 2;
+        encoding->request.bytes_max = half > OTP_OTLP_BYTES_MIN ? half : OTP_OTLP_BYTES_MIN;
+        return answer;
+    }
+    encoding->result->requests++;
+    encoding->result->samples += request.samples;
+    return answer == OTP_OTLP_SPLIT ? 0 : answer;
+}
+
+static int replay(struct encoding *encoding);
+
+/* Hands over what there is and begins anew. 0, or what the sink said. */
+static int finish_request(struct encoding *encoding) {
+    if (!encoding->request.sample_count)
+        return 0;
+    int answer = hand_over(encoding);
+    if (answer == OTP_OTLP_SPLIT)
+        return replay(encoding);
     begin_request(encoding);
-    return error;
+    return answer;
 }
 
 /* Starts a Sample, in a new request if need be. 0; 1: too large for any request; else what the sink said. */
 static int start_sample(struct encoding *encoding, const struct otp_group *group, bool *fits) {
     *fits = otp_request_start_sample(&encoding->request, group);
-    if (*fits)
-        return 0;
-    int error = finish_request(encoding);
-    if (!error)
+    while (!*fits && encoding->request.sample_count) { /* what was refused may have come back, in part */
+        int error = finish_request(encoding);
+        if (error)
+            return error;
         *fits = otp_request_start_sample(&encoding->request, group);
+    }
+    return 0;
+}
+
+/* ---- a request that was too large, again in smaller ones */
+
+/* Puts a Sample of another request into this one, or several. */
+static int replay_sample(struct encoding *encoding, const struct otp_request_sample *sample, const uint64_t *times) {
+    uint32_t left = sample->time_count, taken;
+    bool fits;
+    do {
+        int error = start_sample(encoding, &sample->group, &fits);
+        if (error)
+            return error;
+        taken = fits ? otp_request_put_times(&encoding->request, times, left) : 0;
+        if (fits && !sample->time_count) {
+            otp_request_put_value(&encoding->request, sample->value, sample->events);
+        } else if (!taken) {
+            encoding->result->samples_lost += sample->time_count ? left : sample->events;
+            return 0;
+        }
+        times += taken;
+        left -= taken;
+        error = left ? finish_request(encoding) : 0;
+        if (error)
+            return error;
+    } while (left);
+    return 0;
+}
+
+/* Takes the Samples of the request out, and puts them in again under its new bound. */
+static int replay(struct encoding *encoding) {
+    const struct otp_request *request = &encoding->request;
+    uint32_t count = request->sample_count;
+    uint64_t events = request->events;
+    size_t samples_size = count * sizeof(request->samples[0]), times_size = request->time_count * sizeof(uint64_t);
+    struct otp_arena *arena = otp_arena_new(0); /* less than a MiB: samples_max bounds it */
+    struct otp_request_sample *samples = arena ? otp_arena_alloc(arena, samples_size) : NULL;
+    uint64_t *times = samples ? otp_arena_alloc(arena, times_size + 1) : NULL;
+    if (!times) {
+        encoding->result->samples_lost += events;
+        count = 0;
+    } else {
+        memcpy(samples, request->samples, samples_size);
+        memcpy(times, request->times, times_size);
+    }
+    begin_request(encoding);
+    int error = 0;
+    for (uint32_t i = 0; i < count && !error; i++)
+        error = replay_sample(encoding, &samples[i], times + samples[i].first_time);
+    otp_arena_free(arena);
     return error;
 }
 
@@ -218,8 +292,7 @@ static int emit_value(struct encoding *encoding, const struct otp_group *group, 
         encoding->result->samples_lost += events;
         return 0;
     }
-    encoding->request.samples[encoding->request.sample_count - 1].value = (int64_t)value;
-    encoding->request.events += events;
+    otp_request_put_value(&encoding->request, (int64_t)value, events);
     return 0;
 }
 
@@ -267,12 +340,13 @@ static int emit_requests(struct encoding *encoding) {
     if (!encoding->request.fixed_bytes)
         return OTELPROF_E_MEMORY;
     begin_request(encoding);
-    for (uint32_t i = 0; i < otp_intern_count(encoding->groups); i++) {
-        int error = encoding->first_source[i] ? emit_group(encoding, i) : 0;
-        if (error)
-            return error;
-    }
-    return finish_request(encoding);
+    int error = 0;
+    for (uint32_t i = 0; i < otp_intern_count(encoding->groups) && !error; i++)
+        error = encoding->first_source[i] ? emit_group(encoding, i) : 0;
+    while (encoding->request.sample_count && !error)
+        error = finish_request(encoding);
+    encoding->result->bytes_max = encoding->request.bytes_max;
+    return error;
 }
 
 /* --------------------------------------------------------------------------------------------------------- */
@@ -306,7 +380,7 @@ static void set_defaults(struct otp_otlp_options *options) {
             options->bytes_max = options->memory_bytes / MEMORY_FACTOR;
     }
     if (!options->memory_bytes)
-        options->memory_bytes = MEMORY_FACTOR * options->bytes_max;
+        options->memory_bytes = MEMORY_FACTOR * OTP_OTLP_BYTES_MAX;
 }
 
 int otp_otlp_encode(const struct otp_window *window, const struct otp_resource *resource,
@@ -318,6 +392,7 @@ int otp_otlp_encode(const struct otp_window *window, const struct otp_resource *
     if (options)
         encoding.options = *options;
     set_defaults(&encoding.options);
+    result->bytes_max = encoding.options.bytes_max;
     if (!otp_window_group_count(window))
         return 0;
     int error = init(&encoding) ? OTELPROF_E_MEMORY : 0;

@@ -6,6 +6,7 @@
 #ifndef OTP_ENCODE_OTLP_H
 #define OTP_ENCODE_OTLP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,26 +37,33 @@ struct otp_resource {
 
 #define OTP_OTLP_SAMPLES_MAX 16000
 #define OTP_OTLP_BYTES_MAX ((size_t)4 << 20)
+#define OTP_OTLP_BYTES_MIN ((size_t)64 << 10) /* no splitting below: one deep stack may take as much */
 
 struct otp_otlp_options {
     uint32_t samples_max; /* a request: timestamps, or groups where there are none; 0: OTP_OTLP_SAMPLES_MAX */
     size_t
         bytes_max; /* a request, not compressed; 0: OTP_OTLP_BYTES_MAX, or an eighth of memory_bytes if that is less */
-    size_t memory_bytes; /* working memory at most; 0: eight times bytes_max */
+    size_t memory_bytes; /* working memory at most; 0: eight times OTP_OTLP_BYTES_MAX */
 };
 
 struct otp_otlp_request {
     const uint8_t *bytes; /* valid during the call */
     size_t size;
-    uint64_t samples; /* events in it */
-    uint32_t index;   /* in its window, from 0; the first one carries the counters */
+    uint64_t samples;  /* events in it */
+    uint32_t profiles; /* one for each type that it has */
+    uint32_t index;    /* in its window, from 0; the first one carries the counters */
+    bool can_split;    /* the sink may ask for its events in smaller requests */
 };
 
-/* Gets each request in turn. Anything but 0 stops the encoding. */
+/* What a sink may return: the request is too large for its receiver, and its events shall come again in two. */
+#define OTP_OTLP_SPLIT 1
+
+/* Gets each request in turn. Anything but 0 and OTP_OTLP_SPLIT stops the encoding. */
 typedef int (*otp_otlp_sink)(void *user, const struct otp_otlp_request *request);
 
 struct otp_otlp_result {
-    uint32_t requests;         /* handed to the sink */
+    uint32_t requests;         /* handed to the sink, those not counted that came again in two */
+    size_t bytes_max;          /* of a request: as in the options, or less because the sink asked for it */
     uint64_t samples;          /* events in them */
     uint64_t samples_lost;     /* events that could not be encoded: too large for a request, or out of memory */
     uint64_t symbols_resolved; /* addresses that got a name */

@@ -170,7 +170,18 @@ static bool fits(const struct otp_request *request, size_t bytes) {
     return request->bytes + bytes + sizeof(uint64_t) <= request->bytes_max;
 }
 
+/* Timestamps of one group, cut at another place than before, are one Sample. */
+static bool continues(const struct otp_request *request, const struct otp_group *group) {
+    if (!request->sample_count)
+        return false;
+    const struct otp_request_sample *last = &request->samples[request->sample_count - 1];
+    return last->time_count && last->group.type == group->type && last->group.stack == group->stack &&
+           last->group.attribute_set == group->attribute_set && last->group.link == group->link;
+}
+
 bool otp_request_start_sample(struct otp_request *request, const struct otp_group *group) {
+    if (continues(request, group) && otp_request_room(request) && fits(request, 0))
+        return true;
     bool alone = !request->sample_count;
     if (!otp_request_room(request) || (!alone && !fits(request, visit_group(request, group, false))))
         return false;
@@ -185,16 +196,41 @@ bool otp_request_start_sample(struct otp_request *request, const struct otp_grou
     return true;
 }
 
-uint32_t otp_request_take_times(struct otp_request *request, struct otp_timestamps *at) {
-    struct otp_request_sample *sample = &request->samples[request->sample_count - 1];
+static uint32_t room_for_times(const struct otp_request *request) {
     uint32_t room = request->samples_max - request->time_count;
     size_t bytes_room = (request->bytes_max - request->bytes) / sizeof(uint64_t);
-    if (bytes_room < room)
-        room = (uint32_t)bytes_room;
-    uint32_t taken = otp_timestamps_take(at, request->times + request->time_count, room);
-    sample->time_count += taken;
+    return bytes_room < room ? (uint32_t)bytes_room : room;
+}
+
+static uint32_t took_times(struct otp_request *request, uint32_t taken) {
+    request->samples[request->sample_count - 1].time_count += taken;
     request->time_count += taken;
     request->bytes += taken * sizeof(uint64_t);
     request->events += taken;
     return taken;
+}
+
+uint32_t otp_request_take_times(struct otp_request *request, struct otp_timestamps *at) {
+    return took_times(request, otp_timestamps_take(at, request->times + request->time_count, room_for_times(request)));
+}
+
+uint32_t otp_request_put_times(struct otp_request *request, const uint64_t *times, uint32_t count) {
+    uint32_t room = room_for_times(request), taken = count < room ? count : room;
+    memcpy(request->times + request->time_count, times, taken * sizeof(times[0]));
+    return took_times(request, taken);
+}
+
+void otp_request_put_value(struct otp_request *request, int64_t value, uint64_t events) {
+    request->samples[request->sample_count - 1].value = value;
+    request->samples[request->sample_count - 1].events = events;
+    request->events += events;
+}
+
+uint32_t otp_request_profiles(const struct otp_request *request) {
+    uint32_t types = 0, count = 0;
+    for (uint32_t i = 0; i < request->sample_count; i++)
+        types |= 1u << request->samples[i].group.type;
+    for (; types; types &= types - 1)
+        count++;
+    return count;
 }

@@ -26,6 +26,7 @@ struct otp_request_sample {
     struct otp_group group;
     uint32_t first_time, time_count; /* in otp_request.times */
     int64_t value;                   /* counts if there are no timestamps */
+    uint64_t events;                 /* behind that value */
 };
 
 struct otp_request {
@@ -59,6 +60,15 @@ bool otp_request_start_sample(struct otp_request *request, const struct otp_grou
 
 /* Takes timestamps for the last Sample, as many as there is room for, and returns how many. */
 uint32_t otp_request_take_times(struct otp_request *request, struct otp_timestamps *at);
+
+/* Likewise, the first of `count` in an array. */
+uint32_t otp_request_put_times(struct otp_request *request, const uint64_t *times, uint32_t count);
+
+/* Gives the last Sample its value, for types without timestamps. */
+void otp_request_put_value(struct otp_request *request, int64_t value, uint64_t events);
+
+/* Profiles that it will have: one for each type. */
+uint32_t otp_request_profiles(const struct otp_request *request);
 
 /* ---- otlp_pack.c */
 

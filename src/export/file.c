@@ -154,9 +154,11 @@ static enum otp_delivery fail(int error, const char *path, size_t size) {
     return OTP_DELIVERY_FAILED;
 }
 
-static enum otp_delivery send(struct otp_exporter *exporter, const void *bytes, size_t size, uint64_t deadline_ns) {
+static enum otp_delivery send(struct otp_exporter *exporter, const void *bytes, size_t size, uint64_t deadline_ns,
+                              struct otp_answer *answer) {
     struct file_exporter *file = (struct file_exporter *)(void *)exporter;
     (void)deadline_ns; /* a write to a file cannot be cut short */
+    (void)answer;
     name_files(file);
     if (size > file->options.max_bytes)
         return fail(EFBIG, file->path, size);
@@ -186,7 +188,7 @@ static void file_close(struct otp_exporter *exporter) {
 }
 
 static int init(struct file_exporter *file, const struct otp_file_options *options) {
-    static const struct otp_exporter_ops ops = {"file", send, file_close};
+    static const struct otp_exporter_ops ops = {.send = send, .close = file_close};
     file->base.ops = &ops;
     file->options = *options;
     if (!file->options.max_bytes)
@@ -197,6 +199,7 @@ static int init(struct file_exporter *file, const struct otp_file_options *optio
     file->directory = absolute(options->directory);
     if (!file->directory)
         return otp_error(OTELPROF_E_MEMORY, "cannot make the path of %s absolute", options->directory);
+    file->base.name = file->directory;
     file->path_room = strlen(file->directory) + 1 + OTP_FILE_NAME_ROOM;
     file->path = otp_sys.malloc(file->path_room);
     file->temporary = otp_sys.malloc(file->path_room);

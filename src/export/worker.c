@@ -8,17 +8,15 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "base/sys.h"
 #include "base/thread.h"
 #include "export/queue.h"
+#include "export/sender.h"
 #include "profile/counters.h"
 
 #define QUEUE_BYTES ((size_t)8 << 20)
-#define NANOS_PER_MS ((uint64_t)1000000)
-#define SEND_TIMEOUT_NS (10000 * NANOS_PER_MS) /* OTLP's default for one export */
-#define ATTEMPTS 3
-#define BACKOFF_NS (200 * NANOS_PER_MS)
+/* A send that must end for a stop ends so much earlier, for what is left to do: a tenth of the time, this at most. */
+#define STOP_MARGIN_NS ((uint64_t)100 * 1000000)
 
 /* Someone who waits for windows up to a ticket; lives on the stack of that thread. */
 struct waiter {
@@ -40,7 +38,8 @@ struct job {
 struct otp_worker {
     struct otp_worker_config config;
     pthread_t thread;
-    atomic_bool forked; /* this is a child: nothing may be touched */
+    atomic_bool forked;       /* this is a child: nothing may be touched */
+    struct otp_sender sender; /* the thread's own */
 
     pthread_mutex_t lock; /* covers all below */
     pthread_cond_t work;  /* for the worker: a window came, or it is to stop */
@@ -53,7 +52,6 @@ struct otp_worker {
     bool stopping;
     bool ended;
     bool abandoned; /* the thread must not count any more */
-    bool failing;   /* the last request was not delivered */
     uint64_t stop_deadline_ns;
     clockid_t cpu_clock; /* of the thread, while `running` */
     bool running;
@@ -80,12 +78,18 @@ static void count_dropped(struct otp_worker *worker, const struct otp_window *wi
     note_loss(worker, ticket);
 }
 
-static void count_failed(struct otp_worker *worker, struct job *job, uint64_t samples) {
-    worker->counters.lost_export_failed += samples;
-    worker->unsent.lost_export_failed += samples;
+/* Samples of the job that are gone: `lost` says why, in one of its counters. */
+static void count_lost(struct otp_worker *worker, struct job *job, const struct otelprof_stats *lost,
+                       uint64_t samples) {
+    otp_counters_add(&worker->counters, lost);
+    otp_counters_add(&worker->unsent, lost);
     job->samples_left -= samples;
     job->lost = true;
     note_loss(worker, job->ticket);
+}
+
+static void count_failed(struct otp_worker *worker, struct job *job, uint64_t samples) {
+    count_lost(worker, job, &(struct otelprof_stats){.lost_export_failed = samples}, samples);
 }
 
 static bool is_pending(const struct otp_worker *worker, uint64_t target) {
@@ -104,75 +108,76 @@ static bool wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_
 
 /* ------------------------------------------------------------------------------------------ on the thread */
 
-/* When a request that starts now must have ended. */
-static uint64_t send_deadline(struct otp_worker *worker) {
-    uint64_t deadline = otp_clock_ns(CLOCK_MONOTONIC) + SEND_TIMEOUT_NS;
+/* For the sender: when an attempt that starts now must have ended. */
+static uint64_t attempt_deadline(void *user, uint64_t latest_ns) {
+    struct otp_worker *worker = user;
     pthread_mutex_lock(&worker->lock);
-    if (worker->stopping && worker->stop_deadline_ns < deadline)
-        deadline = worker->stop_deadline_ns;
+    if (worker->stopping && worker->stop_deadline_ns < latest_ns)
+        latest_ns = worker->stop_deadline_ns;
     pthread_mutex_unlock(&worker->lock);
-    return deadline;
+    return latest_ns;
 }
 
-/* Waits before another attempt, longer each time, with a tenth of jitter. False if the worker is to stop. */
-static bool back_off(struct otp_worker *worker, int attempt) {
-    uint64_t pause = BACKOFF_NS << attempt, now = otp_clock_ns(CLOCK_MONOTONIC);
-    uint64_t until = now + pause + now % (pause / 10);
+/* For the sender: waits before another attempt. False if the worker is to stop. */
+static bool pause_until(void *user, uint64_t until_ns) {
+    struct otp_worker *worker = user;
     pthread_mutex_lock(&worker->lock);
-    while (!worker->stopping && wait_until(&worker->work, &worker->lock, until))
+    while (!worker->stopping && wait_until(&worker->work, &worker->lock, until_ns))
         ; /* a new window woke us: it waits its turn */
     bool goes_on = !worker->stopping;
     pthread_mutex_unlock(&worker->lock);
     return goes_on;
 }
 
-static enum otp_delivery deliver(struct otp_worker *worker, const struct otp_otlp_request *request) {
-    struct otp_exporter *exporter = worker->config.exporter;
-    enum otp_delivery delivery = OTP_DELIVERY_FAILED;
-    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        delivery = exporter->ops->send(exporter, request->bytes, request->size, send_deadline(worker));
-        if (delivery == OTP_DELIVERED || delivery == OTP_DELIVERY_FAILED)
-            break;
-        if (attempt + 1 == ATTEMPTS || !back_off(worker, attempt))
-            break;
+static void count_delivered(struct otp_worker *worker, struct job *job, const struct otp_otlp_request *request,
+                            uint64_t rejected_profiles) {
+    worker->counters.profiles_rejected += rejected_profiles;
+    worker->unsent.profiles_rejected += rejected_profiles;
+    worker->counters.bytes_exported += request->size;
+    job->counters_sent |= request->index == 0;
+    /* Which of several were rejected is not said: then it is not known of any. */
+    if (rejected_profiles >= request->profiles) {
+        count_lost(worker, job, &(struct otelprof_stats){.lost_rejected = request->samples}, request->samples);
+    } else if (rejected_profiles) {
+        count_lost(worker, job, &(struct otelprof_stats){.delivery_unknown = request->samples}, request->samples);
+    } else {
+        worker->counters.samples_exported += request->samples;
+        job->samples_left -= request->samples;
+        job->delivered = true;
     }
-    return delivery;
 }
 
-/* One line when it begins to fail, one when it works again. */
-static void log_change(const struct otp_worker *worker, bool delivered) {
-    const char *name = worker->config.exporter->ops->name;
-    if (delivered)
-        otp_log(OTELPROF_LOG_INFO, "otelprof: export to %s works again", name);
+static void count_sent(struct otp_worker *worker, struct job *job, const struct otp_otlp_request *request,
+                       const struct otp_sent *sent) {
+    if (sent->delivery == OTP_DELIVERED)
+        count_delivered(worker, job, request, sent->rejected_profiles);
+    else if (sent->delivery == OTP_DELIVERY_UNKNOWN)
+        count_lost(worker, job, &(struct otelprof_stats){.delivery_unknown = request->samples}, request->samples);
+    else if (sent->delivery == OTP_DELIVERY_TOO_LARGE && request->can_split)
+        return; /* its events come again */
     else
-        otp_log(OTELPROF_LOG_WARN, "otelprof: export to %s fails: %s", name, otp_error_text());
+        count_failed(worker, job, request->samples);
 }
 
-/* The encoder's sink. Anything but 0 ends the window: nobody waits for it any more. */
+/* Whether a stop has run out of time, so that nothing more is sent. */
+static bool out_of_time(const struct otp_worker *worker) {
+    return worker->abandoned || (worker->stopping && otp_clock_ns(CLOCK_MONOTONIC) >= worker->stop_deadline_ns);
+}
+
+/* The encoder's sink. Any error ends the window: nobody waits for it any more. */
 static int send_request(void *user, const struct otp_otlp_request *request) {
     struct job *job = user;
     struct otp_worker *worker = job->worker;
-    bool delivered = deliver(worker, request) == OTP_DELIVERED;
-
+    struct otp_sent sent = otp_sender_send(&worker->sender, request->bytes, request->size);
     pthread_mutex_lock(&worker->lock);
-    bool abandoned = worker->abandoned;
-    bool changed = !abandoned && worker->failing == delivered;
-    if (!abandoned) {
-        worker->failing = !delivered;
-        if (delivered) {
-            worker->counters.samples_exported += request->samples;
-            worker->counters.bytes_exported += request->size;
-            job->samples_left -= request->samples;
-            job->delivered = true;
-            job->counters_sent |= request->index == 0;
-        } else {
-            count_failed(worker, job, request->samples);
-        }
-    }
+    if (!worker->abandoned)
+        count_sent(worker, job, request, &sent);
+    worker->counters.export_retries = worker->sender.attempts;
+    bool ends = out_of_time(worker);
     pthread_mutex_unlock(&worker->lock);
-    if (changed)
-        log_change(worker, delivered);
-    return abandoned;
+    if (ends)
+        return OTELPROF_E_TIMEOUT;
+    return sent.delivery == OTP_DELIVERY_TOO_LARGE && request->can_split ? OTP_OTLP_SPLIT : 0;
 }
 
 static void finish_job(struct otp_worker *worker, const struct otp_window *window,
@@ -180,8 +185,11 @@ static void finish_job(struct otp_worker *worker, const struct otp_window *windo
     struct job *job = &worker->job;
     pthread_mutex_lock(&worker->lock);
     if (!worker->abandoned) {
-        if (job->samples_left)
-            count_failed(worker, job, job->samples_left);
+        uint64_t left = job->samples_left;
+        if (left && out_of_time(worker))
+            count_lost(worker, job, &(struct otelprof_stats){.lost_shutdown = left}, left);
+        else if (left)
+            count_failed(worker, job, left);
         if (!job->counters_sent)
             otp_counters_add(&worker->unsent, otp_window_delta(window));
         if (job->delivered || !job->lost) {
@@ -203,8 +211,20 @@ static void export_window(struct otp_worker *worker, struct otp_window *window) 
     struct otp_otlp_result result;
     otp_otlp_encode(window, config->resource, &config->symbolizer, &config->options, send_request, &worker->job,
                     &result); /* an error shows as samples that were neither delivered nor lost */
+    worker->config.options.bytes_max = result.bytes_max; /* smaller if the receiver wants it so */
     finish_job(worker, window, &result);
     otp_window_free(window);
+}
+
+/* Time is up: what is still queued is lost. */
+static void drop_rest(struct otp_worker *worker) {
+    struct otp_queue_entry entry;
+    while ((entry = otp_queue_take(&worker->queue)).window) {
+        worker->counters.lost_shutdown += otp_window_counts(entry.window)->samples;
+        worker->counters.windows_dropped++;
+        note_loss(worker, entry.ticket);
+        otp_window_free(entry.window);
+    }
 }
 
 /* Waits for a window and makes it the job. NULL: the thread has to end. */
@@ -213,7 +233,9 @@ static struct otp_window *next_window(struct otp_worker *worker) {
     while (!worker->queue.count && !worker->stopping && !worker->abandoned)
         pthread_cond_wait(&worker->work, &worker->lock);
     struct otp_queue_entry entry = {0};
-    if (!worker->abandoned)
+    if (out_of_time(worker))
+        drop_rest(worker);
+    else
         entry = otp_queue_take(&worker->queue);
     if (entry.window) {
         worker->job = (struct job){
@@ -282,6 +304,8 @@ int otp_worker_start(const struct otp_worker_config *config, struct otp_worker *
     }
     worker->config = *config;
     otp_queue_init(&worker->queue, config->queue_bytes ? config->queue_bytes : QUEUE_BYTES);
+    const struct otp_sender_host host = {attempt_deadline, pause_until, worker};
+    otp_sender_init(&worker->sender, config->exporter, &config->limits, &host);
     int error = otp_thread_start("otelprof-export", body, worker, &worker->thread);
     if (error)
         destroy(worker);
@@ -360,15 +384,9 @@ int otp_worker_flush(struct otp_worker *worker, uint64_t deadline_ns) {
 
 /* Time is up: everything that has not gone out is lost, and the thread counts nothing from here on. */
 static void abandon(struct otp_worker *worker) {
-    struct otp_queue_entry entry;
-    uint64_t lost = worker->job.samples_left, windows = worker->job.ticket != 0;
-    while ((entry = otp_queue_take(&worker->queue)).window) {
-        lost += otp_window_counts(entry.window)->samples;
-        windows++;
-        otp_window_free(entry.window);
-    }
-    worker->counters.lost_shutdown += lost;
-    worker->counters.windows_dropped += windows;
+    drop_rest(worker);
+    worker->counters.lost_shutdown += worker->job.samples_left;
+    worker->counters.windows_dropped += worker->job.ticket != 0;
     worker->abandoned = true;
 }
 
@@ -377,6 +395,10 @@ static void add_counters(struct otp_worker *worker, struct otelprof_stats *stats
     stats->samples_exported += from->samples_exported;
     stats->lost_window_dropped += from->lost_window_dropped;
     stats->lost_export_failed += from->lost_export_failed;
+    stats->lost_rejected += from->lost_rejected;
+    stats->delivery_unknown += from->delivery_unknown;
+    stats->profiles_rejected += from->profiles_rejected;
+    stats->export_retries += from->export_retries;
     stats->lost_shutdown += from->lost_shutdown;
     stats->windows_exported += from->windows_exported;
     stats->windows_dropped += from->windows_dropped;
@@ -395,15 +417,24 @@ void otp_worker_stats(struct otp_worker *worker, struct otelprof_stats *stats) {
     pthread_mutex_unlock(&worker->lock);
 }
 
+/* When sends have to end so that the thread has ended by the deadline. */
+static uint64_t before(uint64_t deadline_ns) {
+    uint64_t now = otp_clock_ns(CLOCK_MONOTONIC), left = deadline_ns > now ? deadline_ns - now : 0;
+    return deadline_ns - (left / 10 < STOP_MARGIN_NS ? left / 10 : STOP_MARGIN_NS);
+}
+
 int otp_worker_stop(struct otp_worker *worker, uint64_t deadline_ns, struct otelprof_stats *stats) {
     struct waiter waiter;
     if (atomic_load(&worker->forked))
         return OTELPROF_E_STATE;
+    uint64_t send_deadline = before(deadline_ns);
     pthread_mutex_lock(&worker->lock);
     worker->stopping = true;
-    worker->stop_deadline_ns = deadline_ns;
+    worker->stop_deadline_ns = send_deadline;
     add_waiter(worker, &waiter, UINT64_MAX);
     pthread_cond_broadcast(&worker->work);
+    if (worker->config.exporter->ops->hurry)
+        worker->config.exporter->ops->hurry(worker->config.exporter, send_deadline);
     bool in_time = true;
     while (!worker->ended && in_time)
         in_time = wait_until(&worker->done, &worker->lock, deadline_ns);
@@ -423,4 +454,8 @@ int otp_worker_stop(struct otp_worker *worker, uint64_t deadline_ns, struct otel
     return waiter.lost ? otp_error(OTELPROF_E_EXPORT, "a window was lost on its way out") : 0;
 }
 
-void otp_worker_forked_child(struct otp_worker *worker) { atomic_store(&worker->forked, true); }
+void otp_worker_forked_child(struct otp_worker *worker) {
+    const struct otp_exporter_ops *ops = worker->config.exporter->ops;
+    if (!atomic_exchange(&worker->forked, true) && ops->forked_child)
+        ops->forked_child(worker->config.exporter);
+}

@@ -15,6 +15,7 @@
 
 #include "encode/otlp.h"
 #include "export/exporter.h"
+#include "export/sender.h"
 
 struct otp_worker;
 
@@ -23,6 +24,7 @@ struct otp_worker_config {
     const struct otp_resource *resource; /* stays the caller's; valid until otp_worker_stop() returned 0. May be NULL */
     struct otp_symbolizer symbolizer;    /* its user: likewise */
     struct otp_otlp_options options;
+    struct otp_sender_limits limits;
     size_t queue_bytes; /* windows waiting; 0: 8 MiB */
     /* Called first on the new thread (it says who it is to the programs), and last. May be NULL. */
     void (*on_start)(void *user);
@@ -54,8 +56,9 @@ int otp_worker_flush(struct otp_worker *worker, uint64_t deadline_ns);
 int otp_worker_stop(struct otp_worker *worker, uint64_t deadline_ns, struct otelprof_stats *stats);
 
 /*
- * Adds the worker's counters to `stats`: samples_exported, lost_window_dropped, lost_export_failed, lost_shutdown,
- * windows_exported, windows_dropped, bytes_exported, files_removed, symbols_resolved, symbols_missing, own_cpu_ns.
+ * Adds the worker's counters to `stats`: samples_exported, lost_window_dropped, lost_export_failed, lost_rejected,
+ * lost_shutdown, delivery_unknown, profiles_rejected, export_retries, windows_exported, windows_dropped,
+ * bytes_exported, files_removed, symbols_resolved, symbols_missing, own_cpu_ns.
  */
 void otp_worker_stats(struct otp_worker *worker, struct otelprof_stats *stats);
 

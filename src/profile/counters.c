@@ -14,6 +14,8 @@ const struct otp_counter otp_counters[] = {
     COUNTER("otelprof.samples.lost.memory", lost_memory, true),
     COUNTER("otelprof.samples.lost.window_dropped", lost_window_dropped, true),
     COUNTER("otelprof.samples.lost.export_failed", lost_export_failed, true),
+    COUNTER("otelprof.samples.lost.rejected", lost_rejected, false),
+    COUNTER("otelprof.samples.delivery_unknown", delivery_unknown, false),
     COUNTER("otelprof.samples.lost.shutdown", lost_shutdown, true),
     COUNTER("otelprof.samples.lost.scratch", lost_scratch, true),
     COUNTER("otelprof.samples.detail_lowered", detail_lowered, false),
@@ -36,6 +38,7 @@ const struct otp_counter otp_counters[] = {
     COUNTER("otelprof.attributes.cut", attributes_cut, false),
     COUNTER("otelprof.modules.uncovered", modules_uncovered, false),
     COUNTER("otelprof.windows.dropped", windows_dropped, false),
+    COUNTER("otelprof.profiles.rejected", profiles_rejected, false),
 };
 
 const size_t otp_counters_count = sizeof(otp_counters) / sizeof(otp_counters[0]);

@@ -5,6 +5,7 @@
 build_packages=(
     build-essential cmake ninja-build pkg-config clang-14 llvm-14 bpftool libbpf-dev libelf-dev libdw-dev
     libprotobuf-c-dev protobuf-c-compiler protobuf-compiler zlib1g-dev
+    libcurl4-openssl-dev
 )
 example_packages=(libmicrohttpd-dev libsqlite3-dev libjansson-dev wrk curl jq)
 # libc6-dbg names the functions of the C library that known chains of calls end with.

@@ -18,6 +18,7 @@ ROOMS = {
     "encode": ("profile", "symbols", "base"),
     "export": ("encode", "profile", "base"),
     "core": ("base", "context", "unwind", "symbols", "capture", "profile", "encode", "export"),
+    "network": ("export", "base"),
     "tool": ("profile", "encode", "base", "preload"),
     "preload": (),
 }

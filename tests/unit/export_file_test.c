@@ -74,7 +74,7 @@ static struct otp_exporter *open_exporter(uint64_t max_bytes, uint32_t max_files
 static enum otp_delivery send(struct otp_exporter *exporter, size_t size) {
     static char bytes[1 << 20];
     memset(bytes, 'x', size);
-    return exporter->ops->send(exporter, bytes, size, UINT64_MAX);
+    return exporter->ops->send(exporter, bytes, size, UINT64_MAX, &(struct otp_answer){0});
 }
 
 static bool there(int number) {
@@ -371,8 +371,8 @@ START_TEST(callback_gets_the_bytes) {
     size_t sum = 0;
     ck_assert_int_eq(otp_callback_exporter_new(NULL, NULL, &exporter), OTELPROF_E_INVALID);
     ck_assert_int_eq(otp_callback_exporter_new(take, &sum, &exporter), 0);
-    ck_assert_int_eq(exporter->ops->send(exporter, "xx", 2, 0), OTP_DELIVERED);
-    ck_assert_int_eq(exporter->ops->send(exporter, "yyy", 3, 0), OTP_DELIVERY_FAILED);
+    ck_assert_int_eq(exporter->ops->send(exporter, "xx", 2, 0, &(struct otp_answer){0}), OTP_DELIVERED);
+    ck_assert_int_eq(exporter->ops->send(exporter, "yyy", 3, 0, &(struct otp_answer){0}), OTP_DELIVERY_FAILED);
     ck_assert_uint_eq(sum, 5);
     exporter->ops->close(exporter);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/thread.h"
 #include "encode/otlp_reader.h"
 #include "export/worker.h"
@@ -31,7 +32,10 @@ struct fake {
     bool stuck;
     enum otp_delivery answers[8]; /* in turn; then the last one */
     unsigned answer_count;
-    uint64_t sends, events, closed, last_deadline_ns;
+    struct otp_answer answer; /* beside each */
+    size_t too_large;         /* requests of more bytes are refused for it; 0: none is */
+    uint64_t sent_at_ns[8];   /* of the first ones */
+    uint64_t sends, events, closed, last_deadline_ns, hurried_ns;
     int64_t fired; /* sum of the counter over what was delivered */
 };
 
@@ -49,38 +53,52 @@ static void read_request(struct fake *fake, const void *bytes, size_t size) {
     otp_otlp_reader_free(reader);
 }
 
-static enum otp_delivery fake_send(struct otp_exporter *exporter, const void *bytes, size_t size,
-                                   uint64_t deadline_ns) {
+static enum otp_delivery fake_send(struct otp_exporter *exporter, const void *bytes, size_t size, uint64_t deadline_ns,
+                                   struct otp_answer *answer) {
     struct fake *fake = (struct fake *)(void *)exporter;
     pthread_mutex_lock(&fake->lock);
     bool stuck = fake->stuck;
     unsigned turn = fake->sends < fake->answer_count ? (unsigned)fake->sends : fake->answer_count - 1;
-    enum otp_delivery answer = fake->answers[turn];
+    enum otp_delivery delivery = fake->answers[turn];
+    if (fake->too_large && size > fake->too_large)
+        delivery = OTP_DELIVERY_TOO_LARGE;
+    if (fake->sends < 8)
+        fake->sent_at_ns[fake->sends] = otp_clock_ns(CLOCK_MONOTONIC);
     fake->sends++;
     fake->last_deadline_ns = deadline_ns;
-    if (answer == OTP_DELIVERED)
+    *answer = fake->answer;
+    if (delivery == OTP_DELIVERED)
         read_request(fake, bytes, size);
     pthread_mutex_unlock(&fake->lock);
     sem_post(&fake->entered);
     while (stuck && sem_wait(&fake->go) && errno == EINTR)
         ;
-    return answer;
+    return delivery;
+}
+
+static void fake_hurry(struct otp_exporter *exporter, uint64_t deadline_ns) {
+    ((struct fake *)(void *)exporter)->hurried_ns = deadline_ns;
 }
 
 static void fake_close(struct otp_exporter *exporter) { ((struct fake *)(void *)exporter)->closed++; }
 
-static const struct otp_exporter_ops fake_ops = {"fake", fake_send, fake_close};
+static const struct otp_exporter_ops fake_ops = {.send = fake_send, .hurry = fake_hurry, .close = fake_close};
 static struct fake fake;
 static struct otp_worker *worker; /* static: one that is left behind is no leak */
 
 static void start(size_t queue_bytes) {
     memset(&fake, 0, sizeof(fake));
     fake.base.ops = &fake_ops;
+    fake.base.name = "the test";
     fake.answer_count = 1;
     pthread_mutex_init(&fake.lock, NULL);
     sem_init(&fake.entered, 0, 0);
     sem_init(&fake.go, 0, 0);
-    const struct otp_worker_config config = {.exporter = &fake.base, .queue_bytes = queue_bytes};
+    const struct otp_worker_config config = {
+        .exporter = &fake.base,
+        .queue_bytes = queue_bytes,
+        .limits = {.backoff_ns = 20 * MS, .backoff_max_ns = 40 * MS, .give_up_ns = 300 * MS},
+    };
     ck_assert_int_eq(otp_worker_start(&config, &worker), 0);
 }
 
@@ -93,8 +111,10 @@ static struct otp_window *window_of(uint64_t samples) {
     struct otp_window *window = fixture_window(OTELPROF_DETAIL_FULL, 0);
     struct otp_frame_ref frames[] = {{.address = 0x1010, .mapping = fixture_mapping(window, 1, "/bin/one")}};
     struct otp_sample sample = fixture_sample(frames, 1);
-    for (uint64_t i = 0; i < samples; i++)
+    for (uint64_t i = 0; i < samples; i++) {
+        sample.time_unix_ns = START_NS + i;
         otp_window_add(window, &sample);
+    }
     otp_window_close(window, START_NS + 10 * SECOND_NS, &(struct otelprof_stats){.samples_fired = samples});
     return window;
 }
@@ -190,27 +210,161 @@ START_TEST(failure_is_counted_and_told) {
 }
 END_TEST
 
-START_TEST(retries_are_bounded) {
+START_TEST(what_may_be_taken_later_is_sent_again) {
     start(0);
-    fake.answers[0] = OTP_DELIVERY_RETRY;
-    fake.answers[1] = OTP_DELIVERY_UNKNOWN;
-    fake.answers[2] = OTP_DELIVERED;
-    fake.answers[3] = OTP_DELIVERY_RETRY;
-    fake.answer_count = 4;
+    memcpy(fake.answers, (enum otp_delivery[]){OTP_DELIVERY_RETRY, OTP_DELIVERY_UNKNOWN, OTP_DELIVERED},
+           3 * sizeof(int));
+    fake.answer_count = 3;
     otp_worker_put(worker, window_of(5));
     ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), 0);
     ck_assert_uint_eq(fake.sends, 3);
+    ck_assert_uint_ge(fake.sent_at_ns[1] - fake.sent_at_ns[0], 10 * MS); /* half of the first pause, at least */
+    ck_assert_uint_eq(stats_of().samples_exported, 5);
+    ck_assert_uint_eq(stats_of().export_retries, 2);
+    otp_worker_stop(worker, in_ms(5000), NULL);
+}
+END_TEST
+
+/* Given up after the stated time, as lost; or as unknown, if any attempt may have arrived. */
+START_TEST(patience_ends) {
+    static const struct {
+        enum otp_delivery first, then;
+        uint64_t lost, unknown;
+    } rows[] = {{OTP_DELIVERY_RETRY, OTP_DELIVERY_RETRY, 6, 0},
+                {OTP_DELIVERY_UNKNOWN, OTP_DELIVERY_RETRY, 0, 6},
+                {OTP_DELIVERY_UNKNOWN, OTP_DELIVERY_FAILED, 0, 6},
+                {OTP_DELIVERY_FAILED, OTP_DELIVERED, 6, 0}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        start(0);
+        fake.answers[0] = rows[i].first;
+        fake.answers[1] = rows[i].then;
+        fake.answer_count = 2;
+        otp_worker_put(worker, window_of(6));
+        ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), OTELPROF_E_EXPORT);
+        ck_assert_uint_eq(stats_of().lost_export_failed, rows[i].lost);
+        ck_assert_uint_eq(stats_of().delivery_unknown, rows[i].unknown);
+        ck_assert_uint_eq(stats_of().samples_exported, 0);
+        ck_assert_uint_ge(fake.sends, rows[i].then == OTP_DELIVERY_RETRY ? 5 : 1);
+        ck_assert_uint_le(fake.sends, 32); /* 300 ms in steps of 10 ms, at least */
+        otp_worker_stop(worker, in_ms(5000), NULL);
+    }
+}
+END_TEST
+
+START_TEST(an_answer_that_is_final_is_not_sent_again) {
+    start(0);
+    fake.answers[0] = OTP_DELIVERY_UNKNOWN;
+    fake.answer.final = true;
     otp_worker_put(worker, window_of(6));
     ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), OTELPROF_E_EXPORT);
-    ck_assert_uint_eq(fake.sends, 6);
-    ck_assert_uint_eq(stats_of().lost_export_failed, 6);
-    otp_worker_put(worker, window_of(7)); /* a stop does not wait for attempts to come */
-    await(&fake.entered);
-    uint64_t before = otp_clock_ns(CLOCK_MONOTONIC);
+    ck_assert_uint_eq(fake.sends, 1);
+    ck_assert_uint_eq(stats_of().delivery_unknown, 6);
+    otp_worker_stop(worker, in_ms(5000), NULL);
+}
+END_TEST
+
+/* Not before the receiver wants it, whatever request is next; a stop does not send earlier either. */
+START_TEST(receivers_wish_to_be_left_alone_counts) {
+    start(0);
+    memcpy(fake.answers, (enum otp_delivery[]){OTP_DELIVERY_RETRY, OTP_DELIVERED}, 2 * sizeof(int));
+    fake.answer_count = 2;
+    fake.answer.wait_ns = 150 * MS;
+    otp_worker_put(worker, window_of(5));
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), 0);
+    ck_assert_uint_ge(fake.sent_at_ns[1] - fake.sent_at_ns[0], 150 * MS);
+    fake.answers[1] = OTP_DELIVERY_RETRY;
+    fake.answer.wait_ns = 3000 * SECOND_NS;
+    otp_worker_put(worker, window_of(6)); /* given up at once: its time would be over */
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), OTELPROF_E_EXPORT);
+    otp_worker_put(worker, window_of(7));
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(100)), OTELPROF_E_TIMEOUT);
+    ck_assert_uint_eq(fake.sends, 3);
     struct otelprof_stats stats = {.size = sizeof(stats)};
-    ck_assert_int_eq(otp_worker_stop(worker, in_ms(10000), &stats), OTELPROF_E_EXPORT);
-    ck_assert_uint_lt(otp_clock_ns(CLOCK_MONOTONIC) - before, 3000 * MS);
+    ck_assert_int_eq(otp_worker_stop(worker, in_ms(5000), &stats), OTELPROF_E_EXPORT);
+    ck_assert_uint_eq(fake.sends, 3);
+    ck_assert_uint_eq(stats.samples_exported, 5);
     ck_assert_uint_eq(stats.lost_export_failed, 13);
+}
+END_TEST
+
+START_TEST(rejected_profiles_are_counted) {
+    start(0);
+    fake.answer.rejected_profiles = 1;
+    otp_worker_put(worker, window_of(5));
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), OTELPROF_E_EXPORT);
+    ck_assert_uint_eq(stats_of().lost_rejected, 5);
+    ck_assert_uint_eq(stats_of().profiles_rejected, 1);
+    ck_assert_uint_eq(stats_of().samples_exported, 0);
+    fake.answer.rejected_profiles = 0; /* a warning only */
+    snprintf(fake.answer.text, sizeof(fake.answer.text), "be careful");
+    otp_worker_put(worker, window_of(6));
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), 0);
+    ck_assert_uint_eq(stats_of().samples_exported, 6);
+    otp_worker_stop(worker, in_ms(5000), NULL);
+}
+END_TEST
+
+/* Its events come in smaller requests, and the next window begins with those. */
+START_TEST(a_request_that_is_too_large_comes_in_parts) {
+    start(0);
+    fake.too_large = 100000;
+    otp_worker_put(worker, window_of(15500)); /* timestamps: 124 KB */
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), 0);
+    ck_assert_uint_eq(stats_of().samples_exported, 15500);
+    ck_assert_uint_eq(fake.events, 15500);
+    ck_assert_int_eq(fake.fired, 15500); /* once, although the first request came twice */
+    ck_assert_uint_eq(stats_of().lost_export_failed, 0);
+    uint64_t sends = fake.sends;
+    ck_assert_uint_ge(sends, 3);
+    otp_worker_put(worker, window_of(15500));
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), 0);
+    ck_assert_uint_eq(fake.events, 31000);
+    ck_assert_uint_eq(fake.sends, 2 * sends - 1);
+    fake.too_large = 1; /* nothing is small enough */
+    otp_worker_put(worker, window_of(15500));
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), OTELPROF_E_EXPORT);
+    ck_assert_uint_eq(stats_of().lost_export_failed, 15500);
+    otp_worker_stop(worker, in_ms(5000), NULL);
+}
+END_TEST
+
+static atomic_int warnings;
+
+static void count_warnings(void *user, enum otelprof_log_level level, const char *message) {
+    (void)user;
+    if (level == OTELPROF_LOG_WARN && strstr(message, "export to the test: "))
+        atomic_fetch_add(&warnings, 1);
+}
+
+START_TEST(each_kind_of_trouble_is_told_once_a_minute) {
+    start(0);
+    warnings = 0;
+    otp_log_set(count_warnings, NULL, OTELPROF_LOG_INFO);
+    fake.answers[0] = OTP_DELIVERY_FAILED;
+    for (int i = 0; i < 20; i++) {
+        fake.answer.code = i < 10 ? 401 : 503;
+        snprintf(fake.answer.text, sizeof(fake.answer.text), "no");
+        otp_worker_put(worker, window_of(1));
+        otp_worker_flush(worker, in_ms(5000));
+    }
+    ck_assert_int_eq(warnings, 2);
+    otp_worker_stop(worker, in_ms(5000), NULL);
+    otp_log_set(NULL, NULL, OTELPROF_LOG_ERROR);
+}
+END_TEST
+
+START_TEST(stop_waits_for_no_attempts_to_come) {
+    start(0);
+    fake.answers[0] = OTP_DELIVERY_RETRY;
+    otp_worker_put(worker, window_of(7));
+    await(&fake.entered);
+    uint64_t before = otp_clock_ns(CLOCK_MONOTONIC), deadline = in_ms(10000);
+    struct otelprof_stats stats = {.size = sizeof(stats)};
+    ck_assert_int_eq(otp_worker_stop(worker, deadline, &stats), OTELPROF_E_EXPORT);
+    ck_assert_uint_lt(otp_clock_ns(CLOCK_MONOTONIC) - before, 3000 * MS);
+    ck_assert_uint_eq(stats.lost_export_failed, 7);
+    ck_assert_uint_lt(fake.hurried_ns, deadline); /* so much earlier that the thread can end by then */
+    ck_assert_uint_gt(fake.hurried_ns, deadline - 200 * MS);
 }
 END_TEST
 
@@ -436,7 +590,14 @@ int main(void) {
     tcase_add_test(tests, full_queue_drops_the_oldest);
     tcase_add_test(tests, window_larger_than_the_queue_is_dropped);
     tcase_add_test(tests, failure_is_counted_and_told);
-    tcase_add_test(tests, retries_are_bounded);
+    tcase_add_test(tests, what_may_be_taken_later_is_sent_again);
+    tcase_add_test(tests, patience_ends);
+    tcase_add_test(tests, an_answer_that_is_final_is_not_sent_again);
+    tcase_add_test(tests, receivers_wish_to_be_left_alone_counts);
+    tcase_add_test(tests, rejected_profiles_are_counted);
+    tcase_add_test(tests, a_request_that_is_too_large_comes_in_parts);
+    tcase_add_test(tests, each_kind_of_trouble_is_told_once_a_minute);
+    tcase_add_test(tests, stop_waits_for_no_attempts_to_come);
     tcase_add_test(tests, stuck_exporter_keeps_nobody_past_the_deadline);
     tcase_add_test(tests, deadline_of_a_send_is_bounded);
     tcase_add_test(tests, empty_windows_pass_their_counters_on);

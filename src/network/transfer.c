@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "network/transfer.h"
+
+#include <otelprof/otelprof.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "network/fork_gate.h"
+#include "network/sockets.h"
+
+#define NANOS_PER_MS ((uint64_t)1000000)
+#define BODY_KEPT 65536      /* of a reply; OTLP's own are a few bytes, and a sentence */
+#define HEADERS_MAX 65536    /* bytes of a reply's headers */
+#define CONNECT_MS_MAX 5000L /* of an attempt's time */
+#define BROKEN_MAX 8         /* times that the host closed our descriptors, until we stay away */
+#define USER_AGENT "otelprof/" OTELPROF_VERSION " OTel-OTLP-Exporter-C/" OTELPROF_VERSION
+
+struct otp_transfer {
+    CURLM *multi;
+    CURL *easy;
+    struct curl_slist *plain, *compressed; /* headers of the one and the other body */
+    struct otp_sockets sockets;
+    _Atomic uint64_t hurry_ns;
+    unsigned broken;
+
+    struct otp_endpoint endpoint;
+    char *certificate, *client_certificate, *client_key, *proxy, *no_proxy, *headers;
+    uint64_t timeout_ns;
+
+    uint8_t body[BODY_KEPT]; /* of the reply */
+    size_t body_size, header_bytes;
+    bool body_cut;
+    char error[CURL_ERROR_SIZE];
+};
+
+/* ---------------------------------------------------------------------------------------- what comes back */
+
+static size_t take_body(char *bytes, size_t one, size_t size, void *user) {
+    struct otp_transfer *transfer = user;
+    size_t room = BODY_KEPT - transfer->body_size, kept = size < room ? size : room;
+    (void)one;
+    memcpy(transfer->body + transfer->body_size, bytes, kept);
+    transfer->body_size += kept;
+    transfer->body_cut |= kept < size;
+    return transfer->body_cut ? 0 : size; /* 0 ends the transfer */
+}
+
+static size_t count_headers(char *line, size_t one, size_t size, void *user) {
+    struct otp_transfer *transfer = user;
+    (void)line;
+    (void)one;
+    transfer->header_bytes += size;
+    return transfer->header_bytes > HEADERS_MAX ? 0 : size;
+}
+
+/* A trailer or a header, of the last answer; NULL if it did not come. */
+static const char *header(CURL *easy, const char *name) {
+    struct curl_header *found;
+    CURLHcode code = curl_easy_header(easy, name, 0, CURLH_TRAILER, -1, &found);
+    if (code)
+        code = curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &found);
+    return code ? NULL : found->value;
+}
+
+static void read_reply(struct otp_transfer *transfer, struct otp_reply *reply) {
+    CURL *easy = transfer->easy;
+    *reply = (struct otp_reply){
+        .retry_after = header(easy, "retry-after"),
+        .content_type = header(easy, "content-type"),
+        .grpc_status = header(easy, "grpc-status"),
+        .grpc_message = header(easy, "grpc-message"),
+        .grpc_details = header(easy, "grpc-status-details-bin"),
+        .body = transfer->body,
+        .body_size = transfer->body_size,
+        .body_cut = transfer->body_cut,
+    };
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &reply->http_status);
+}
+
+/* ---------------------------------------------------------------------------------------------- handles */
+
+static bool add_header(struct curl_slist **list, const char *line) {
+    struct curl_slist *longer = curl_slist_append(*list, line);
+    if (longer)
+        *list = longer;
+    return longer != NULL;
+}
+
+/* The user's lines "name: value\n". An empty value must be written with a semicolon for libcurl. */
+static bool add_lines(struct curl_slist **list, const char *lines) {
+    bool good = true;
+    while (*lines && good) {
+        size_t length = strcspn(lines, "\n"), name = strcspn(lines, ":");
+        bool empty = name + 2 >= length;
+        char *line = malloc(length + 1);
+        good = line != NULL;
+        if (good) {
+            snprintf(line, length + 1, "%.*s%s", (int)(empty ? name : length), lines, empty ? ";" : "");
+            good = add_header(list, line);
+            explicit_bzero(line, length);
+        }
+        free(line);
+        lines += length + (lines[length] != 0);
+    }
+    return good;
+}
+
+static bool add_protocol_headers(const struct otp_transfer *transfer, struct curl_slist **list, bool compressed) {
+    char timeout[48];
+    if (transfer->endpoint.protocol == OTP_PROTOCOL_HTTP)
+        return add_header(list, "Content-Type: application/x-protobuf") && add_header(list, "Expect:") &&
+               (!compressed || add_header(list, "Content-Encoding: gzip"));
+    uint64_t milliseconds = transfer->timeout_ns / NANOS_PER_MS; /* 8 digits at most: grpc's doc/PROTOCOL-HTTP2.md */
+    snprintf(timeout, sizeof(timeout), "grpc-timeout: %llum",
+             (unsigned long long)(milliseconds < 99999999 ? milliseconds : 99999999));
+    return add_header(list, "Content-Type: application/grpc+proto") && add_header(list, "TE: trailers") &&
+           add_header(list, timeout) && add_header(list, "grpc-accept-encoding: identity") &&
+           (!compressed || add_header(list, "grpc-encoding: gzip"));
+}
+
+static void set_tls(struct otp_transfer *transfer) {
+    CURL *easy = transfer->easy;
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (*transfer->certificate) { /* nobody else may vouch then */
+        curl_easy_setopt(easy, CURLOPT_CAINFO, transfer->certificate);
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    }
+    if (*transfer->client_certificate) {
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, transfer->client_certificate);
+        curl_easy_setopt(easy, CURLOPT_SSLKEY, transfer->client_key);
+    }
+}
+
+/* Set in each case: libcurl reads variables of the environment only where it was told nothing. */
+static void set_proxy(struct otp_transfer *transfer) {
+    curl_easy_setopt(transfer->easy, CURLOPT_PROXY, transfer->endpoint.loopback ? "" : transfer->proxy);
+    curl_easy_setopt(transfer->easy, CURLOPT_NOPROXY, transfer->no_proxy);
+    if (transfer->endpoint.protocol == OTP_PROTOCOL_GRPC) /* HTTP/2 in clear text goes through a tunnel only */
+        curl_easy_setopt(transfer->easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
+}
+
+static long http_version(const struct otp_endpoint *endpoint) {
+    if (endpoint->tls)
+        return CURL_HTTP_VERSION_2TLS;
+    return endpoint->protocol == OTP_PROTOCOL_GRPC ? CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE : CURL_HTTP_VERSION_1_1;
+}
+
+static void set_options(struct otp_transfer *transfer) {
+    CURL *easy = transfer->easy;
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* a resolver that hangs is left behind */
+    curl_easy_setopt(easy, CURLOPT_URL, transfer->endpoint.url);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, http_version(&transfer->endpoint));
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, USER_AGENT);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, count_headers);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
+    set_tls(transfer);
+    set_proxy(transfer);
+    otp_sockets_attach(&transfer->sockets, easy);
+}
+
+static void close_handles(struct otp_transfer *transfer) {
+    if (transfer->easy)
+        curl_easy_cleanup(transfer->easy);
+    if (transfer->multi)
+        curl_multi_cleanup(transfer->multi);
+    curl_slist_free_all(transfer->plain);
+    curl_slist_free_all(transfer->compressed);
+    transfer->easy = NULL;
+    transfer->multi = NULL;
+    transfer->plain = transfer->compressed = NULL;
+}
+
+static bool open_handles(struct otp_transfer *transfer) {
+    otp_sockets_init(&transfer->sockets);
+    transfer->multi = curl_multi_init();
+    transfer->easy = curl_easy_init();
+    bool good = transfer->multi && transfer->easy && add_protocol_headers(transfer, &transfer->plain, false) &&
+                add_lines(&transfer->plain, transfer->headers) &&
+                add_protocol_headers(transfer, &transfer->compressed, true) &&
+                add_lines(&transfer->compressed, transfer->headers);
+    if (!good) {
+        close_handles(transfer);
+        return false;
+    }
+    otp_sockets_adopt_wakeup(&transfer->sockets, transfer->multi);
+    curl_multi_setopt(transfer->multi, CURLMOPT_MAXCONNECTS, 1L);
+    set_options(transfer);
+    return true;
+}
+
+/* Somebody closed our descriptors, and they may be others' now: what held them is left behind, as it is. */
+static bool renew_handles(struct otp_transfer *transfer) {
+    transfer->easy = NULL;
+    transfer->multi = NULL;
+    transfer->plain = transfer->compressed = NULL;
+    return ++transfer->broken <= BROKEN_MAX && open_handles(transfer);
+}
+
+/* ------------------------------------------------------------------------------------------------- post */
+
+static bool begin(struct otp_transfer *transfer, const struct otp_body *body) {
+    CURL *easy = transfer->easy;
+    long connect_ms = (long)(transfer->timeout_ns / NANOS_PER_MS);
+    transfer->body_size = transfer->header_bytes = 0;
+    transfer->body_cut = false;
+    transfer->error[0] = 0;
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms < CONNECT_MS_MAX ? connect_ms : CONNECT_MS_MAX);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, body->compressed ? transfer->compressed : transfer->plain);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->size);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body->bytes);
+    return !curl_multi_add_handle(transfer->multi, easy);
+}
+
+/* The time left, in ms, rounded up; 0: it is over. */
+static int left_ms(const struct otp_transfer *transfer, uint64_t deadline_ns) {
+    uint64_t hurry = atomic_load(&transfer->hurry_ns), now = otp_clock_ns(CLOCK_MONOTONIC);
+    uint64_t end = hurry < deadline_ns ? hurry : deadline_ns;
+    if (end <= now)
+        return 0;
+    uint64_t left = (end - now) / NANOS_PER_MS + 1;
+    return left < 1000 ? (int)left : 1000;
+}
+
+/* Drives the transfer until it has ended: CURLE_OK, and *code tells how; or until the deadline. */
+static CURLcode drive(struct otp_transfer *transfer, uint64_t deadline_ns) {
+    int running = 1, messages, left;
+    while ((left = left_ms(transfer, deadline_ns)) > 0) {
+        otp_fork_gate_enter();
+        CURLMcode code = curl_multi_perform(transfer->multi, &running);
+        CURLMsg *message = code || running ? NULL : curl_multi_info_read(transfer->multi, &messages);
+        otp_fork_gate_leave();
+        if (code)
+            return CURLE_FAILED_INIT;
+        if (message)
+            return message->data.result;
+        if (curl_multi_poll(transfer->multi, NULL, 0, left, NULL))
+            return CURLE_FAILED_INIT;
+    }
+    return CURLE_OPERATION_TIMEDOUT;
+}
+
+void otp_transfer_post(struct otp_transfer *transfer, const struct otp_body *body, uint64_t deadline_ns,
+                       struct otp_transfer_result *result, struct otp_reply *reply) {
+    curl_off_t sent = 0;
+    *result = (struct otp_transfer_result){.code = CURLE_FAILED_INIT};
+    *reply = (struct otp_reply){0};
+    if ((!transfer->multi || !otp_sockets_intact(&transfer->sockets)) && !renew_handles(transfer)) {
+        snprintf(result->error, sizeof(result->error), "somebody closed the exporter's descriptors, too often");
+        return;
+    }
+    otp_fork_gate_enter();
+    bool begun = begin(transfer, body);
+    otp_fork_gate_leave();
+    if (!begun)
+        return;
+    result->code = drive(transfer, deadline_ns);
+    if (curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_UPLOAD_T, &sent))
+        sent = 0;
+    result->sent = (uint64_t)sent >= body->size;
+    read_reply(transfer, reply);
+    snprintf(result->error, sizeof(result->error), "%.150s",
+             transfer->error[0] ? transfer->error : curl_easy_strerror(result->code));
+    otp_fork_gate_enter();
+    curl_multi_remove_handle(transfer->multi, transfer->easy);
+    otp_fork_gate_leave();
+}
+
+void otp_transfer_hurry(struct otp_transfer *transfer, uint64_t deadline_ns) {
+    atomic_store(&transfer->hurry_ns, deadline_ns);
+    /* Only where the number is known to be ours: this writes to it. Else the thread looks within a second. */
+    if (otp_sockets_wakeup_intact(&transfer->sockets))
+        curl_multi_wakeup(transfer->multi);
+}
+
+void otp_transfer_forked_child(struct otp_transfer *transfer) { otp_sockets_close_all(&transfer->sockets); }
+
+/* -------------------------------------------------------------------------------------------------- life */
+
+static char *copy_of(const char *text) { return strdup(text ? text : ""); }
+
+void otp_transfer_free(struct otp_transfer *transfer) {
+    char *const texts[] = {transfer->certificate, transfer->client_certificate, transfer->client_key, transfer->proxy,
+                           transfer->no_proxy};
+    if (transfer->multi && otp_sockets_intact(&transfer->sockets))
+        close_handles(transfer);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        free(texts[i]);
+    if (transfer->headers)
+        explicit_bzero(transfer->headers, strlen(transfer->headers));
+    free(transfer->headers);
+    free(transfer);
+}
+
+int otp_transfer_new(const struct otp_network_options *options, const struct otp_endpoint *endpoint,
+                     struct otp_transfer **out, char *error, size_t error_size) {
+    struct otp_transfer *transfer = calloc(1, sizeof(*transfer));
+    snprintf(error, error_size, "no memory for the network exporter");
+    if (!transfer)
+        return OTELPROF_E_MEMORY;
+    transfer->endpoint = *endpoint;
+    transfer->timeout_ns = options->timeout_ns;
+    transfer->certificate = copy_of(options->certificate);
+    transfer->client_certificate = copy_of(options->client_certificate);
+    transfer->client_key = copy_of(options->client_key);
+    transfer->proxy = copy_of(options->proxy);
+    transfer->no_proxy = copy_of(options->no_proxy);
+    transfer->headers = copy_of(options->headers);
+    atomic_init(&transfer->hurry_ns, UINT64_MAX);
+    if (!transfer->certificate || !transfer->client_certificate || !transfer->client_key || !transfer->proxy ||
+        !transfer->no_proxy || !transfer->headers || !open_handles(transfer)) {
+        otp_transfer_free(transfer);
+        return OTELPROF_E_MEMORY;
+    }
+    error[0] = 0;
+    *out = transfer;
+    return 0;
+}
