@@ -82,7 +82,8 @@ static void profiler_stop(const struct timespec *start, unsigned long answered) 
     struct otelprof_stats stats = {.size = sizeof stats};
     otelprof_stats(&stats);
     uint64_t lost = stats.lost_ring_full + stats.lost_decode + stats.lost_memory + stats.lost_window_dropped +
-                    stats.lost_export_failed + stats.lost_rejected + stats.lost_shutdown + stats.lost_scratch + stats.delivery_unknown;
+                    stats.lost_export_failed + stats.lost_rejected + stats.lost_shutdown + stats.lost_scratch +
+                    stats.delivery_unknown;
     printf("shop: stats requests=%lu seconds=%.2f process_cpu_ms=%.0f profiler_cpu_ms=%.0f samples_fired=%llu "
            "samples_with_span=%llu samples_exported=%llu samples_lost=%llu bytes_exported=%llu "
            "kernel_memory_bytes=%llu\n",

@@ -110,6 +110,10 @@ void otp_diagnosis_explain(int error, const char *detail, char *buffer, size_t s
         put(&text, "reason: another copy of otelprof profiles this process\n"
                    "remedy: link or preload one of them only\n");
         break;
+    case OTELPROF_E_EXPORT:
+        put(&text, "reason: profiles could not leave this process\n"
+                   "remedy: see to that, or have them as files (OTELPROF_OUTPUT_DIR)\n");
+        break;
     case OTELPROF_E_DISABLED:
         put(&text, "reason: OTEL_SDK_DISABLED or OTELPROF_DISABLED is set\nremedy: unset it\n");
         break;

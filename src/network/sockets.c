@@ -80,6 +80,19 @@ void otp_sockets_attach(struct otp_sockets *sockets, CURL *handle) {
 
 /* -------------------------------------------------------------------------------------- the pair for wakeups */
 
+CURLM *otp_sockets_multi(void) {
+    int taken[LOWEST_FD], count = 0;
+    /* A host without standard input, output or error: they are taken meanwhile. */
+    while (count < LOWEST_FD && (taken[count] = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && taken[count] < LOWEST_FD)
+        count++;
+    if (count < LOWEST_FD && taken[count] >= 0)
+        close(taken[count]);
+    CURLM *multi = curl_multi_init();
+    while (count)
+        close(taken[--count]);
+    return multi;
+}
+
 /* A stream socket of the Unix kind without a name, inherited on exec: what libcurl's look like. */
 static bool may_be_of_a_pair(int fd) {
     struct sockaddr_un name;

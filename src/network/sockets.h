@@ -30,6 +30,9 @@ void otp_sockets_init(struct otp_sockets *sockets);
 /* The handle's sockets are opened and closed here from now on. */
 void otp_sockets_attach(struct otp_sockets *sockets, CURL *handle);
 
+/* A new multi handle, whose own sockets lie above 2 too. NULL when out of memory or descriptors. */
+CURLM *otp_sockets_multi(void);
+
 /*
  * Finds the pair of sockets that a new multi handle has made for curl_multi_wakeup(), and looks after it too: libcurl
  * 7.88 does not close it on exec (lib/multi.c: Curl_multi_handle). Before other sockets. Not found without /proc.

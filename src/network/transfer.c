@@ -148,6 +148,15 @@ static long http_version(const struct otp_endpoint *endpoint) {
     return endpoint->protocol == OTP_PROTOCOL_GRPC ? CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE : CURL_HTTP_VERSION_1_1;
 }
 
+/*
+ * libcurl 7.88 fails a second request over a connection whose HTTP/2 was prior knowledge (curl pull request 10643,
+ * mended in 8.0): there, each has a connection of its own.
+ */
+static bool may_keep_connection(const struct otp_endpoint *endpoint) {
+    unsigned version = curl_version_info(CURLVERSION_NOW)->version_num;
+    return version < 0x075800 || version >= 0x080000 || http_version(endpoint) != CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+}
+
 static void set_options(struct otp_transfer *transfer) {
     CURL *easy = transfer->easy;
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -158,6 +167,7 @@ static void set_options(struct otp_transfer *transfer) {
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, http_version(&transfer->endpoint));
     curl_easy_setopt(easy, CURLOPT_USERAGENT, USER_AGENT);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, may_keep_connection(&transfer->endpoint) ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, count_headers);
@@ -182,7 +192,7 @@ static void close_handles(struct otp_transfer *transfer) {
 
 static bool open_handles(struct otp_transfer *transfer) {
     otp_sockets_init(&transfer->sockets);
-    transfer->multi = curl_multi_init();
+    transfer->multi = otp_sockets_multi();
     transfer->easy = curl_easy_init();
     bool good = transfer->multi && transfer->easy && add_protocol_headers(transfer, &transfer->plain, false) &&
                 add_lines(&transfer->plain, transfer->headers) &&

@@ -7,6 +7,7 @@ here=$OTP_SOURCE/tests/exports
 library=$OTP_BUILD/src/libotelprof.so
 archive=$OTP_BUILD/dist/libotelprof.a
 preload=$OTP_BUILD/src/preload/libotelprof-preload.so
+network=$OTP_BUILD/src/network/libotelprof-network.so
 nm=${OTP_CROSS:-}nm readelf=${OTP_CROSS:-}readelf
 failures=0
 
@@ -61,8 +62,11 @@ check_version() {
 compare otelprof.symbols "$(shared_symbols "$library")"
 compare archive.symbols "$(archive_symbols "$archive")"
 compare preload.symbols "$(shared_symbols "$preload")"
+compare network.symbols "$(shared_symbols "$network")"
 check_shared_object "$library" libotelprof.so.0
 check_shared_object "$preload"
+check_shared_object "$network"
+"$readelf" -dW "$library" "$preload" | grep -q 'NEEDED.*libcurl' && fail "libcurl is loaded where the network is not wanted"
 [[ ${OTP_CROSS:-} ]] || check_version
 for name in $(shared_symbols "$library"); do
     grep -q "${name%%@*}" "$OTP_SOURCE/src/otelprof.map" || fail "$name is not in otelprof.map"

@@ -320,12 +320,16 @@ static void test_options(void) {
     GIVES(0, otelprof_shutdown(10000));
 }
 
+/* Run with OTELPROF_NETWORK_OBJECT naming nothing: the receiver that is the default cannot be reached. */
 static void test_nowhere(void) {
+    char text[1024];
     struct otelprof_options options = usual();
     options.output_dir = NULL;
-    GIVES(OTELPROF_E_INVALID, otelprof_init(&options));
-    GIVES(OTELPROF_E_INVALID, otelprof_init(NULL));
-    EXPECT(strstr(otelprof_last_error(), "OTELPROF_OUTPUT_DIR"));
+    GIVES(OTELPROF_E_EXPORT, otelprof_init(&options));
+    GIVES(OTELPROF_E_EXPORT, otelprof_init(NULL));
+    EXPECT(strstr(otelprof_last_error(), "/nowhere/at/all.so"));
+    otelprof_diagnose(text, sizeof(text));
+    EXPECT(strstr(text, "OTELPROF_OUTPUT_DIR"));
     GIVES(OTELPROF_STATE_OFF, otelprof_state());
 }
 

@@ -31,9 +31,10 @@ ends() { # how, status
     [[ ! -s end-$1.txt ]] || fail "$1: $(head -n 20 "end-$1.txt")"
 }
 
-for name in off options nowhere threads; do
+for name in off options threads; do
     silent "$name" "$program" "$name" "$name"
 done
+silent nowhere env OTELPROF_NETWORK_OBJECT=/nowhere/at/all.so "$program" nowhere nowhere
 for name in twice storm cycles constructor timeout switch callback; do
     silent "$name" "$program" "$name" "$name"
     [[ -n $(find "$name" -name '*.otlp') ]] || fail "$name: no profile was written"

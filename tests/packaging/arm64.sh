@@ -7,7 +7,7 @@ set -euo pipefail
 root=$(dirname "$OTP_BUILD")
 sysroot=$root/arm64-sysroot build=$root/arm64
 packages=(libbpf-dev libelf-dev libelf1 libdw-dev libdw1 libprotobuf-c-dev libprotobuf-c1 zlib1g zlib1g-dev liblzma5
-    liblzma-dev libbz2-1.0)
+    liblzma-dev libbz2-1.0 libcurl4 libcurl4-openssl-dev)
 
 fail() {
     echo "arm64: $*"
@@ -37,7 +37,7 @@ make_sysroot() {
         ln -sfr "$sysroot$target" "$link"
     done
     rm -rf "$sysroot.apt"
-    touch "$sysroot/complete"
+    echo "${packages[*]}" >"$sysroot/complete"
 }
 
 expect_arm64() {
@@ -49,12 +49,13 @@ expect_arm64() {
 }
 
 command -v aarch64-linux-gnu-gcc >/dev/null || fail "no cross compiler"
-[[ -e $sysroot/complete ]] || make_sysroot
+[[ $(cat "$sysroot/complete" 2>/dev/null) = "${packages[*]}" ]] || make_sysroot
 cmake -S "$OTP_SOURCE" -B "$build" -G Ninja -DCMAKE_TOOLCHAIN_FILE="$OTP_SOURCE/cmake/arm64.cmake" \
     -DOTELPROF_SYSROOT="$sysroot" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DOTELPROF_TESTS=OFF -DOTELPROF_EXAMPLES=OFF
 cmake --build "$build" -j "$(nproc)"
 
-expect_arm64 "$build"/src/libotelprof.so "$build"/src/tool/otelprof "$build"/src/preload/libotelprof-preload.so
+expect_arm64 "$build"/src/libotelprof.so "$build"/src/tool/otelprof "$build"/src/preload/libotelprof-preload.so \
+    "$build"/src/network/libotelprof-network.so
 readelf -h "$build/bpf/otelprof.bpf.o" | grep -q 'Machine: *Linux BPF' || fail "otelprof.bpf.o is no BPF object"
 cmp -s "$build/bpf/otelprof.bpf.o" "$OTP_BUILD/bpf/otelprof.bpf.o" && fail "the BPF object is that of x86-64"
 OTP_BUILD=$build OTP_CROSS=aarch64-linux-gnu- "$OTP_SOURCE/tests/exports/check.sh"

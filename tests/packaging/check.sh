@@ -53,7 +53,15 @@ for program in pc_shared pc_static user_shared user_static all_static; do
 done
 "${as_plain_user[@]}" "$prefix/bin/otelprof" --version
 
-# Where eBPF works, the one with nothing shared profiles itself.
+# Where eBPF works: each finds the network exporter, but for the one with nothing shared, which profiles itself to files.
 if [[ $(id -u) = 0 ]] && "$prefix/bin/otelprof" doctor >/dev/null 2>&1; then
+    export OTELPROF_LOG=stderr OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:9
+    for program in pc_shared pc_static user_shared user_static; do
+        output=$(LD_LIBRARY_PATH=$libraries "$work/$program" 2>&1) || fail "$program to the network: status $?: $output"
+        [[ $output = *"to the network"* ]] || fail "$program does not find the network exporter: $output"
+    done
+    output=$("$work/all_static" 2>&1) || fail "all static to the network: status $?: $output"
+    [[ $output = *"nothing shared cannot load"* ]] || fail "all static, and would load the network exporter: $output"
+    unset OTEL_EXPORTER_OTLP_ENDPOINT
     OTELPROF_OUTPUT_DIR=$work/profiles "$work/all_static" profile || fail "all static: no profile of itself"
 fi
