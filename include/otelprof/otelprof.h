@@ -173,7 +173,9 @@ struct otelprof_options {
     /* OTELPROF_MAX_THREADS: threads that can be inside spans at once, 16 to 65536; default 1024. Each takes 576 bytes
      * of kernel memory. A thread without a slot is a counted loss. */
     int64_t max_threads;
-    /* OTELPROF_MEMORY_LIMIT: for windows and caches together, at least 16 MiB; default 32 MiB. */
+    /* OTELPROF_MEMORY_LIMIT: for windows, requests and caches together, at least 16 MiB; default 32 MiB. Beside it: as
+     * much again for the moment in which a module's debug information is read, and what libraries keep (libbpf, and for
+     * the network libcurl and OpenSSL: 2 to 6 MiB). */
     int64_t memory_limit_bytes;
     /* OTELPROF_START_TIMEOUT_MS: how long otelprof_init() waits until attached; default 2000. */
     int64_t start_timeout_ms;

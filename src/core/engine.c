@@ -26,11 +26,14 @@
 #define DRAIN_MS 200 /* how long records may lie in the ring */
 #define NANOS_PER_MS 1000000u
 
-/* Parts of the memory limit: the window being filled, the windows queued, the encoder, names. */
+/*
+ * Parts of the memory limit: an eighth for the window being filled and one for those queued, a quarter for names, and
+ * the rest for the encoder (7 sixteenths) and the compressed form of one request (one).
+ */
 #define WINDOW_SHARE 8
-#define ENCODER_SHARE 2
 #define SYMBOLS_SHARE 4
-#define NETWORK_SHARE 16 /* of the encoder's part, which makes requests of a 16th of the limit at most */
+#define NETWORK_SHARE 16
+#define ENCODER_SHARES 7 /* of NETWORK_SHARE */
 
 struct otp_engine {
     const struct otp_settings *settings;
@@ -310,7 +313,7 @@ static int start_export(struct otp_engine *engine) {
         .resource = otp_resource_set_get(engine->resource),
         .symbolizer = otp_symbolizer_of(engine->symbols),
         .queue_bytes = window_limit(engine),
-        .options = {.memory_bytes = (size_t)options->memory_limit_bytes / ENCODER_SHARE},
+        .options = {.memory_bytes = (size_t)options->memory_limit_bytes / NETWORK_SHARE * ENCODER_SHARES},
         .limits = {.attempt_ns = (uint64_t)options->export_timeout_ms * NANOS_PER_MS},
         .on_start = export_thread_started,
         .user = engine,

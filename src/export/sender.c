@@ -163,7 +163,7 @@ struct otp_sent otp_sender_send(struct otp_sender *sender, const void *bytes, si
             sent.rejected_profiles = answer.rejected_profiles;
             return sent;
         }
-        sender->failures++;
+        sender->failures += sent.delivery != OTP_DELIVERY_TOO_LARGE;
         uint64_t now = otp_clock_ns(CLOCK_MONOTONIC), pause = pause_after(sender, &answer, now);
         if (ends(sent.delivery, &answer)) {
             say_trouble(sender, &answer, sent.delivery == OTP_DELIVERY_TOO_LARGE ? "smaller requests follow" : "");

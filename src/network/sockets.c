@@ -95,7 +95,7 @@ CURLM *otp_sockets_multi(void) {
 
 /* A stream socket of the Unix kind without a name, inherited on exec: what libcurl's look like. */
 static bool may_be_of_a_pair(int fd) {
-    struct sockaddr_un name;
+    struct sockaddr_un name = {.sun_family = AF_UNSPEC};
     socklen_t size = sizeof(name), type_size = sizeof(int);
     int type = 0, flags = fcntl(fd, F_GETFD);
     return flags >= 0 && !(flags & FD_CLOEXEC) && !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size) &&

@@ -24,7 +24,7 @@ struct otp_transfer_result {
 
 /* `options` and `endpoint` may go afterwards. 0 or a negative enum otelprof_error with a sentence. */
 int otp_transfer_new(const struct otp_network_options *options, const struct otp_endpoint *endpoint,
-                     struct otp_transfer **transfer, char *error, size_t error_size);
+                     struct otp_transfer **out, char *error, size_t error_size);
 
 /*
  * Posts a body, and gives up at the deadline (CLOCK_MONOTONIC) or an earlier one that otp_transfer_hurry() set. The

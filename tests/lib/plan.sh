@@ -32,7 +32,8 @@ run_plan() {
         step packaging 300 tests/packaging/check.sh
         step tidy 900 tests/tidy.sh
         step arm64 900 tests/packaging/arm64.sh
-        integration_tests
+        scripts_of integration
+        interop_tests
     fi
     build_and_unit_tests asan
     build_and_unit_tests tsan
@@ -44,7 +45,8 @@ run_plan() {
 long_plan() {
     run_test venv 300 tests/lib/venv.sh "$build_root/venv" || return
     run_test build-release 900 tests/lib/build.sh release "$OTP_BUILD" || return
-    integration_tests
+    scripts_of integration
+    interop_tests
 }
 
 # Configures and builds a preset, then runs its unit tests, two at a time.
@@ -57,19 +59,26 @@ build_and_unit_tests() {
     [[ -e $junit ]] && run_count_junit "unit-$preset" "$junit"
 }
 
-# Every executable tests/integration/NAME.sh; a line "# timeout: SECONDS" in it changes the limit of 300 s.
-integration_tests() {
+# Tests against real peers: the Collector is built first, once.
+interop_tests() {
+    export OTP_COLLECTOR=$build_root/collector/otelcol-peer
+    step build-collector 1200 tests/interop/collector/build.sh "$build_root/collector"
+    scripts_of interop
+}
+
+# Every executable tests/KIND/NAME.sh; a line "# timeout: SECONDS" in it changes the limit of 300 s.
+scripts_of() {
     local script name limit
-    for script in tests/integration/*.sh; do
+    for script in tests/"$1"/*.sh; do
         [[ -x $script ]] || continue
         name=$(basename "$script" .sh)
         wanted "$name" || continue
         limit=$(sed -n 's/^# timeout: *\([0-9]\{1,\}\) *$/\1/p' "$script" | head -n 1)
-        integration_test "$script" "$name" "${limit:-300}"
+        script_test "$script" "$name" "${limit:-300}"
     done
 }
 
-integration_test() {
+script_test() {
     local script=$1 name=$2 limit=$3
     export OTP_WORK=$build_root/test-work/$name
     rm -rf "$OTP_WORK" && mkdir -p "$OTP_WORK"
