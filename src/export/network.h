@@ -39,7 +39,8 @@ struct otp_network_options {
 };
 
 struct otp_network {
-    const char *version; /* OTELPROF_VERSION of the object */
+    const char *version;        /* OTELPROF_VERSION of the object */
+    const char *(*about)(void); /* what it is made of, for people: "libcurl/7.88.1 OpenSSL/3.0.15 ..." */
     /*
      * Once, on the caller's thread of otelprof_init(): what libcurl and its libraries set up for the whole process.
      * 0, or a negative enum otelprof_error with a sentence in `error`.

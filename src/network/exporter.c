@@ -148,9 +148,11 @@ static int prepare(char *error, size_t error_size) {
     return 0;
 }
 
+static const char *curl_version_text(void) { return curl_version(); }
+
 __attribute__((visibility("default"))) const struct otp_network *otelprof_private_network(void);
 
 const struct otp_network *otelprof_private_network(void) {
-    static const struct otp_network network = {OTELPROF_VERSION, prepare, open_exporter};
+    static const struct otp_network network = {OTELPROF_VERSION, curl_version_text, prepare, open_exporter};
     return &network;
 }

@@ -68,6 +68,7 @@ int tool_doctor(int argc, char **argv) {
     doctor_process();
     puts("\nThis machine");
     doctor_machine();
+    doctor_network();
     puts("\nSettings in the environment");
     doctor_settings();
     puts("\nTried");

@@ -22,6 +22,9 @@ bool doctor_has(int capability);
 void doctor_process(void);
 void doctor_machine(void);
 
+/* Whether profiles can go over the network: looked up, nothing is sent. */
+void doctor_network(void);
+
 /* Variables that are set for us; values that may hold a secret are left out. */
 void doctor_settings(void);
 

@@ -23,7 +23,8 @@ answers() {
     output=$(timeout 60 "$@" 2>&1)
     status=$?
     printf '%s\n' "$output" >"$name.txt"
-    [[ $status = "$wanted" ]] || fail "$name: exit status $status, not $wanted: $output"
+    # shellcheck disable=SC2053 # a pattern is meant
+    [[ $status = $wanted ]] || fail "$name: exit status $status, not $wanted: $output"
     local pattern
     for pattern in "${patterns[@]}"; do
         grep -Eq -- "$pattern" "$name.txt" || fail "$name: no /$pattern/"
@@ -38,6 +39,10 @@ nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 answers 0 help '^otelprof doctor' -- "$tool" doctor --help
 answers 2 usage 'no argument' -- "$tool" doctor now
 answers 2 option 'no option' -- "$tool" doctor --now
+
+# The copy stands alone; beside the library it finds the network exporter.
+answers '[01]' alone 'note +network exporter +profiles go to files and callbacks only' -- "$tool" doctor
+answers '[01]' network 'ok +network exporter .*by libcurl/' -- "$OTP_BUILD/src/tool/otelprof" doctor
 
 need_root "to take privileges away"
 answers 1 plain-user 'MISSING +CAP_BPF +not effective' 'MISSING +CAP_PERFMON +not effective' 'AmbientCapabilities=' \
