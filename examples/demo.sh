@@ -6,6 +6,8 @@
 #   examples/demo.sh                    20 seconds of load
 #   examples/demo.sh --seconds N        so many seconds of load, 5 to 600
 #   examples/demo.sh --no-spans         the shop does not tell the profiler about its spans: no routes, no trace
+#   examples/demo.sh --collector HOST:PORT   the shop sends its profiles to an OpenTelemetry Collector too: OTLP over gRPC,
+#                                       or over HTTP if the port is 4318. Shown is what the Collector took
 #   examples/demo.sh --out DIR          profiles and logs go to DIR (default: build/demo-out); those of an earlier run
 #                                       in DIR are removed
 #   examples/demo.sh --keep             to a new folder below DIR; earlier runs stay
@@ -19,7 +21,7 @@ build=${OTELPROF_BUILD:-$source_dir/build/demo}
 prefix=$source_dir/build/demo-prefix
 shop_build=$source_dir/build/demo-shop
 out=$source_dir/build/demo-out
-seconds=20 spans=1 keep=0 install=1
+seconds=20 spans=1 keep=0 install=1 collector=''
 shop_pid=''
 width=116
 bold='' plain=''
@@ -66,6 +68,11 @@ parse_options() {
             --out)
                 out=${2:-}
                 [[ -n $out ]] || fail '--out takes a folder'
+                shift
+                ;;
+            --collector)
+                collector=${2:-}
+                [[ $collector =~ ^([^/:[:space:]]+|\[[0-9a-fA-F:]+\]):[0-9]+$ ]] || fail '--collector takes HOST:PORT'
                 shift
                 ;;
             --no-spans) spans=0 ;;
@@ -149,6 +156,7 @@ stop_shop() {
 start_shop() {
     local arguments=(--span-log "$out/spans.log") waited
     ((spans)) || arguments+=(--no-spans)
+    [[ -z $collector ]] || export OTEL_EXPORTER_OTLP_ENDPOINT=http://$collector
     OTELPROF_OUTPUT_DIR=$out/profiles "$shop_build/shop" "${arguments[@]}" >"$out/shop.out" 2>"$out/shop.err" &
     shop_pid=$!
     for ((waited = 0; waited < 100; waited++)); do
@@ -287,6 +295,19 @@ show_cost() {
         }'
 }
 
+# What became of the profiles on their way to the Collector: all that follows was read from copies of what it took.
+show_delivery() {
+    local exported
+    exported=$(stat_of samples_exported)
+    heading "To the Collector at $collector"
+    printf '  %s samples in %s requests were taken; %.2f KB/s compressed, %s requests were sent again\n' "${exported:-0}" \
+        "$(find "$out/profiles" -name '*.otlp' | wc -l)" \
+        "$(jq -n "$(stat_of bytes_sent) / 1000 / $(stat_of seconds)")" "$(stat_of retries)"
+    grep -E 'export to' "$out/shop.err" | sed 's/^shop: /  /' || true
+    ((${exported:-0} > 0)) || fail "the Collector at $collector took no profile (does it have a pipeline for profiles, and
+         --feature-gates=service.profilesSupport?); see $out/shop.err"
+}
+
 show_files() {
     heading "Where the files are"
     echo "  $out/profiles/*.otlp    the profiles (one OTLP ExportProfilesServiceRequest each)"
@@ -310,6 +331,7 @@ main() {
     echo "  the shop runs at $url (pid $shop_pid); load for $seconds s:"
     run_load
     stop_shop INT || fail "the shop ended with an error; see $out/shop.err"
+    [[ -z $collector ]] || show_delivery
     compgen -G "$out/profiles/*.otlp" >/dev/null || fail "the shop wrote no profile; see $out/shop.err"
     show_routes
     show_functions

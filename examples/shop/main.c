@@ -86,11 +86,13 @@ static void profiler_stop(const struct timespec *start, unsigned long answered) 
                     stats.delivery_unknown;
     printf("shop: stats requests=%lu seconds=%.2f process_cpu_ms=%.0f profiler_cpu_ms=%.0f samples_fired=%llu "
            "samples_with_span=%llu samples_exported=%llu samples_lost=%llu bytes_exported=%llu "
+           "bytes_sent=%llu retries=%llu "
            "kernel_memory_bytes=%llu\n",
            answered, seconds, cpu_seconds() * 1e3, (double)stats.own_cpu_ns / 1e6,
            (unsigned long long)stats.samples_fired, (unsigned long long)stats.samples_with_span,
            (unsigned long long)stats.samples_exported, (unsigned long long)lost,
-           (unsigned long long)stats.bytes_exported, (unsigned long long)stats.kernel_memory_bytes);
+           (unsigned long long)stats.bytes_exported, (unsigned long long)stats.bytes_sent,
+           (unsigned long long)stats.export_retries, (unsigned long long)stats.kernel_memory_bytes);
 }
 
 /* A whole number from `low` to `high`; ends the program with a message for anything else. */

@@ -438,6 +438,7 @@ struct otelprof_stats {
     uint64_t windows_exported;
     uint64_t windows_dropped;
     uint64_t bytes_exported;    /* before compression */
+    uint64_t bytes_sent;        /* over the network: bodies of requests as they left, those sent again included */
     uint64_t files_removed;     /* by rotation */
     uint64_t profiles_rejected; /* by the receiver, in requests that it took otherwise */
     uint64_t export_retries;    /* requests sent again because the receiver could not be reached or had no time */

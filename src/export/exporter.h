@@ -21,6 +21,7 @@ enum otp_delivery {
 struct otp_answer {
     uint64_t wait_ns;           /* the receiver wants to be left alone so long; 0: it does not say */
     uint64_t rejected_profiles; /* of a request that was delivered: not taken for good */
+    uint64_t bytes_sent;        /* over the network */
     uint32_t code;              /* what kind of trouble: each is told once a minute */
     bool final;                 /* OTP_DELIVERY_UNKNOWN that must not be sent again */
     char text[OTP_ANSWER_TEXT]; /* one sentence about the trouble, without secrets; "": otp_error_text() has it */

@@ -156,6 +156,7 @@ struct otp_sent otp_sender_send(struct otp_sender *sender, const void *bytes, si
         return sent;
     for (;; sender->attempts++) {
         sent.delivery = attempt(sender, bytes, size, &answer);
+        sender->bytes_sent += answer.bytes_sent;
         unknown |= sent.delivery == OTP_DELIVERY_UNKNOWN;
         if (sent.delivery == OTP_DELIVERED) {
             say_delivered(sender, &answer);

@@ -49,6 +49,7 @@ struct otp_sender {
     uint32_t failures;      /* attempts in a row */
     uint64_t random;
     uint64_t attempts; /* that had to be made again */
+    uint64_t bytes_sent;
     bool told_partial;
     struct {
         uint32_t code;

@@ -173,6 +173,7 @@ static int send_request(void *user, const struct otp_otlp_request *request) {
     if (!worker->abandoned)
         count_sent(worker, job, request, &sent);
     worker->counters.export_retries = worker->sender.attempts;
+    worker->counters.bytes_sent = worker->sender.bytes_sent;
     bool ends = out_of_time(worker);
     pthread_mutex_unlock(&worker->lock);
     if (ends)
@@ -399,6 +400,7 @@ static void add_counters(struct otp_worker *worker, struct otelprof_stats *stats
     stats->delivery_unknown += from->delivery_unknown;
     stats->profiles_rejected += from->profiles_rejected;
     stats->export_retries += from->export_retries;
+    stats->bytes_sent += from->bytes_sent;
     stats->lost_shutdown += from->lost_shutdown;
     stats->windows_exported += from->windows_exported;
     stats->windows_dropped += from->windows_dropped;

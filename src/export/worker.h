@@ -57,7 +57,7 @@ int otp_worker_stop(struct otp_worker *worker, uint64_t deadline_ns, struct otel
 
 /*
  * Adds the worker's counters to `stats`: samples_exported, lost_window_dropped, lost_export_failed, lost_rejected,
- * lost_shutdown, delivery_unknown, profiles_rejected, export_retries, windows_exported, windows_dropped,
+ * lost_shutdown, delivery_unknown, profiles_rejected, export_retries, bytes_sent, windows_exported, windows_dropped,
  * bytes_exported, files_removed, symbols_resolved, symbols_missing, own_cpu_ns.
  */
 void otp_worker_stats(struct otp_worker *worker, struct otelprof_stats *stats);

@@ -70,6 +70,7 @@ static enum otp_delivery network_send(struct otp_exporter *exporter, const void 
     }
     otp_transfer_post(network->transfer, &network->body, deadline_ns, &result, &reply);
     otp_body_free(&network->body);
+    answer->bytes_sent = result.bytes;
     if (!answered(network, &result, &reply))
         delivery = without_answer(&result, answer);
     else

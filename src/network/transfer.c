@@ -277,7 +277,8 @@ void otp_transfer_post(struct otp_transfer *transfer, const struct otp_body *bod
     result->code = drive(transfer, deadline_ns);
     if (curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_UPLOAD_T, &sent))
         sent = 0;
-    result->sent = (uint64_t)sent >= body->size;
+    result->bytes = sent > 0 ? (uint64_t)sent : 0;
+    result->sent = result->bytes >= body->size;
     read_reply(transfer, reply);
     snprintf(result->error, sizeof(result->error), "%.150s",
              transfer->error[0] ? transfer->error : curl_easy_strerror(result->code));

@@ -18,6 +18,7 @@ struct otp_transfer;
 
 struct otp_transfer_result {
     CURLcode code;
+    uint64_t bytes;  /* of the body that have left */
     bool sent;       /* all of the body has left, so that the receiver may have it */
     char error[160]; /* what libcurl says, "" if nothing */
 };
