@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/target.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -10,18 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
-#define HEAD_SIZE 4096  /* of a file, enough for an ELF header or a line of a script */
-#define HEADERS_MAX 512 /* program headers looked at */
-#define SCRIPTS_MAX 5   /* scripts run by scripts; the kernel's own limit (fs/exec.c: exec_binprm) */
-
-#if defined(__x86_64__)
-#define MACHINE EM_X86_64
-#elif defined(__aarch64__)
-#define MACHINE EM_AARCH64
-#endif
+#include "preload/image.h"
 
 __attribute__((format(printf, 3, 4))) static enum tool_exit refuse(struct tool_target *target, enum tool_exit code,
                                                                    const char *format, ...) {
@@ -77,73 +67,37 @@ static int look_up(const char *name, char out[PATH_MAX]) {
     }
 }
 
-/* Reads up to `size` bytes from `offset`; how many came, or -1. */
-static ssize_t read_at(int fd, void *buffer, size_t size, off_t offset) {
-    size_t done = 0;
-    while (done < size) {
-        ssize_t got = pread(fd, (char *)buffer + done, size - done, offset + (off_t)done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -1;
-        if (got == 0)
-            break;
-        done += (size_t)got;
-    }
-    return (ssize_t)done;
-}
-
-static enum tool_exit check_interpreter(struct tool_target *target, int fd, const Elf64_Ehdr *header) {
-    for (unsigned i = 0; i < header->e_phnum && i < HEADERS_MAX; i++) {
-        Elf64_Phdr each;
-        if (read_at(fd, &each, sizeof(each), (off_t)(header->e_phoff + i * sizeof(each))) != (ssize_t)sizeof(each))
-            return refuse(target, TOOL_NOT_EXECUTABLE, "its program headers cannot be read");
-        if (each.p_type != PT_INTERP)
-            continue;
-        char loader[PATH_MAX] = "";
-        size_t size = each.p_filesz < sizeof(loader) ? (size_t)each.p_filesz : sizeof(loader) - 1;
-        if (read_at(fd, loader, size, (off_t)each.p_offset) < 0)
-            return refuse(target, TOOL_NOT_EXECUTABLE, "its program headers cannot be read");
-        if (strstr(loader, "ld-musl"))
-            return refuse(target, TOOL_USAGE, "it is built for musl (loader %s); otelprof needs glibc", loader);
-        return TOOL_OK;
-    }
-    return refuse(
-        target, TOOL_USAGE,
-        "it is statically linked (no PT_INTERP), so nothing can be preloaded; link it with libotelprof instead");
-}
-
-static enum tool_exit check_elf(struct tool_target *target, int fd, const struct stat *status, const char *head,
-                                size_t size) {
-    Elf64_Ehdr header;
-    if (status->st_mode & (S_ISUID | S_ISGID))
+/* Why a program cannot be profiled. */
+static enum tool_exit refuse_program(struct tool_target *target, const struct otp_image *image, const char *path) {
+    switch (image->kind) {
+    case OTP_IMAGE_UNREADABLE:
+        return refuse(target, TOOL_USAGE, "%s cannot be read, so that it cannot be checked: %s", path, strerror(errno));
+    case OTP_IMAGE_SET_USER_ID:
+    case OTP_IMAGE_SET_GROUP_ID:
         return refuse(target, TOOL_USAGE, "it is set-%s-ID, and the loader ignores preloaded objects in such programs",
-                      status->st_mode & S_ISUID ? "user" : "group");
-    if (fgetxattr(fd, "security.capability", NULL, 0) > 0)
+                      image->kind == OTP_IMAGE_SET_USER_ID ? "user" : "group");
+    case OTP_IMAGE_CAPABILITIES:
         return refuse(target, TOOL_USAGE,
                       "it has file capabilities (setcap), and the loader ignores preloaded objects in such programs; "
                       "give them as ambient capabilities");
-    if (size < sizeof(header))
+    case OTP_IMAGE_STATIC:
+        return refuse(target, TOOL_USAGE,
+                      "it is statically linked (no PT_INTERP), so nothing can be preloaded; link it with libotelprof "
+                      "instead");
+    case OTP_IMAGE_MUSL:
+        return refuse(target, TOOL_USAGE, "it is built for musl (loader %s); otelprof needs glibc", image->text);
+    case OTP_IMAGE_FOREIGN:
+        return refuse(target, TOOL_USAGE, "it is made for another machine (ELF class %u, machine %u) than otelprof",
+                      image->elf_class, image->elf_machine);
+    case OTP_IMAGE_SHORT:
         return refuse(target, TOOL_NOT_EXECUTABLE, "it is too short for a program");
-    memcpy(&header, head, sizeof(header));
-    if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != MACHINE)
-        return refuse(target, TOOL_USAGE, "it is made for another machine (ELF class %d, machine %d) than otelprof",
-                      header.e_ident[EI_CLASS], header.e_machine);
-    if (header.e_type != ET_EXEC && header.e_type != ET_DYN)
+    case OTP_IMAGE_OBJECT:
         return refuse(target, TOOL_NOT_EXECUTABLE, "it is an object file, not a program");
-    if (header.e_phentsize != sizeof(Elf64_Phdr))
+    case OTP_IMAGE_DAMAGED:
         return refuse(target, TOOL_NOT_EXECUTABLE, "its program headers are damaged");
-    return check_interpreter(target, fd, &header);
-}
-
-/* The next word of a script's first line, or NULL; `*at` goes behind it. */
-static char *word(char **at) {
-    char *start = *at + strspn(*at, " \t\r");
-    size_t length = strcspn(start, " \t\r");
-    *at = start + length;
-    if (**at)
-        *(*at)++ = '\0';
-    return *start ? start : NULL;
+    default:
+        return refuse(target, TOOL_NOT_EXECUTABLE, "it is neither a program nor a script");
+    }
 }
 
 /* Puts up to three words in the place of the first: what the kernel does when it starts an interpreter. */
@@ -172,66 +126,68 @@ static enum tool_exit replace_first(struct tool_target *target, const char *firs
 }
 
 /*
- * Goes from the script `path` to the program that runs it; `line` is its first line without "#!". The program env
- * executes another one, and an exec is not followed: so the form "#!/usr/bin/env NAME" is resolved here, and `*by_hand`
- * says that the words must be executed in the place of the script.
+ * "#!/usr/bin/env NAME": NAME is found here and executed in the place of the script, which spares the start of a
+ * profiler in env. With options or assignments, env itself is what runs. True: `*code` is the answer.
  */
+static bool by_env(struct tool_target *target, const char *script, char *line, char path[PATH_MAX],
+                   enum tool_exit *code) {
+    char *name = otp_image_word(&line);
+    if (!name || *name == '-' || strchr(name, '=') || otp_image_word(&line))
+        return false;
+    int error = look_up(name, path);
+    if (error)
+        *code = refuse(target, error == ENOENT ? TOOL_NOT_FOUND : TOOL_NOT_EXECUTABLE, "the interpreter %s of %s: %s",
+                       name, script, strerror(error));
+    else
+        *code = replace_first(target, name, script, NULL);
+    return true;
+}
+
+/* Goes from the script `path` to the program that runs it; `line` is its first line without "#!". `*by_hand`: the words
+ * must be executed in the place of the script. */
 static enum tool_exit script_interpreter(struct tool_target *target, char *line, char path[PATH_MAX], bool *by_hand) {
-    char script[PATH_MAX], *interpreter = word(&line);
+    char script[PATH_MAX], words[PATH_MAX], *interpreter = otp_image_word(&line);
     int error = 0;
+    enum tool_exit code;
     copy(script, sizeof(script), path);
     if (!interpreter)
         return refuse(target, TOOL_NOT_EXECUTABLE, "the first line of %s names no interpreter", script);
     const char *base = strrchr(interpreter, '/');
-    if (strcmp(base ? base + 1 : interpreter, "env") != 0) {
-        copy(path, PATH_MAX, interpreter);
-        if (!runnable(path, &error))
-            return refuse(target, error == ENOENT ? TOOL_NOT_FOUND : TOOL_NOT_EXECUTABLE,
-                          "the interpreter %s of %s: %s", path, script, strerror(error));
-        char *option = line + strspn(line, " \t\r");
-        option[strcspn(option, "\r")] = '\0';
-        return replace_first(target, path, *option ? option : script, *option ? script : NULL);
+    copy(words, sizeof(words), line);
+    if (strcmp(base ? base + 1 : interpreter, "env") == 0 && by_env(target, script, words, path, &code)) {
+        *by_hand = true;
+        return code;
     }
-    char *name = word(&line);
-    if (!name || *name == '-' || strchr(name, '=') || word(&line))
-        return refuse(
-            target, TOOL_USAGE,
-            "the script %s is started by env with options; name its interpreter: otelprof run -- INTERPRETER %s",
-            script, script);
-    error = look_up(name, path);
-    if (error)
+    copy(path, PATH_MAX, interpreter);
+    if (!runnable(path, &error))
         return refuse(target, error == ENOENT ? TOOL_NOT_FOUND : TOOL_NOT_EXECUTABLE, "the interpreter %s of %s: %s",
-                      name, script, strerror(error));
-    *by_hand = true;
-    return replace_first(target, name, script, NULL);
+                      path, script, strerror(error));
+    char *option = line + strspn(line, " \t\r");
+    option[strcspn(option, "\r")] = '\0';
+    return replace_first(target, path, *option ? option : script, *option ? script : NULL);
 }
 
 /* Looks at the file `path`. For a script, `path` becomes its interpreter and `*again` is set. */
 static enum tool_exit check_file(struct tool_target *target, char path[PATH_MAX], bool *again, bool *by_hand) {
-    char head[HEAD_SIZE + 1];
-    struct stat status;
+    static struct otp_image image;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
-        return refuse(target, TOOL_USAGE, "%s cannot be read, so that it cannot be checked: %s", path, strerror(errno));
+        image.kind = OTP_IMAGE_UNREADABLE;
+    else
+        otp_image_look(&image, fd);
     enum tool_exit code = TOOL_OK;
-    ssize_t size = fstat(fd, &status) == 0 ? read_at(fd, head, HEAD_SIZE, 0) : -1;
-    if (size < 0) {
-        code = refuse(target, TOOL_USAGE, "%s cannot be read, so that it cannot be checked: %s", path, strerror(errno));
-    } else if (size >= SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0) {
-        code = check_elf(target, fd, &status, head, (size_t)size);
-    } else if (size >= 2 && head[0] == '#' && head[1] == '!') {
-        head[size] = '\0';
-        head[strcspn(head, "\n")] = '\0';
+    if (image.kind == OTP_IMAGE_SCRIPT) {
         *again = true;
-        code = script_interpreter(target, head + 2, path, by_hand);
-    } else if (memchr(head, '\0', (size_t)size)) {
-        code = refuse(target, TOOL_NOT_EXECUTABLE, "it is neither a program nor a script");
-    } else {
+        code = script_interpreter(target, image.text, path, by_hand);
+    } else if (image.kind == OTP_IMAGE_TEXT) {
         *again = true; /* execvp() gives a text without "#!" to the shell */
         code = replace_first(target, "/bin/sh", path, NULL);
         copy(path, PATH_MAX, "/bin/sh");
+    } else if (image.kind != OTP_IMAGE_TAKES_US) {
+        code = refuse_program(target, &image, path);
     }
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     return code;
 }
 
@@ -250,7 +206,7 @@ enum tool_exit tool_target_find(const char *program, struct tool_target *target)
                       strerror(error));
     copy(path, sizeof(path), target->path);
     bool again = true, by_hand = false;
-    for (int depth = 0; again && depth <= SCRIPTS_MAX; depth++) {
+    for (int depth = 0; again && depth <= OTP_IMAGE_SCRIPTS_MAX; depth++) {
         again = false;
         enum tool_exit code = check_file(target, path, &again, &by_hand);
         if (code != TOOL_OK)
