@@ -94,19 +94,17 @@ static bool takes_us(struct otp_image *image, int fd, bool shell) {
     return false;
 }
 
-/* A process that has changed its user or root folder since may not reach our object; the loader would say so. */
-static bool object_readable(void) {
-    int fd = open(otp_environment_object(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0;
-}
+/*
+ * A process that has changed its user or root folder since may not reach our object; the loader would say so. Asked for
+ * the real user, without the capabilities that an exec takes away.
+ */
+static bool object_readable(void) { return access(otp_environment_object(), R_OK) == 0; }
 
 enum otp_exec_outlook otp_exec_outlook(const struct otp_exec *call) {
     struct room *room = mmap(NULL, sizeof(*room), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (room == MAP_FAILED)
         return OTP_EXEC_ENDS_US;
-    bool there;
+    bool there = false;
     enum otp_exec_outlook outlook = OTP_EXEC_FAILS;
     int fd = open_target(call, room->path, &there);
     if (there) {

@@ -72,30 +72,29 @@ static int execute(const struct otp_exec *call, char *const *environment) {
     return result;
 }
 
-INTERPOSE int execve(const char *path, char *const arguments[], char *const environment[]) {
-    return execute(&(struct otp_exec){.how = OTP_EXEC_PATH, .path = path, .arguments = arguments}, environment);
+INTERPOSE int execve(const char *path, char *const argv[], char *const envp[]) {
+    return execute(&(struct otp_exec){.how = OTP_EXEC_PATH, .path = path, .arguments = argv}, envp);
 }
 
-INTERPOSE int execv(const char *path, char *const arguments[]) {
-    return execute(&(struct otp_exec){.how = OTP_EXEC_PATH, .path = path, .arguments = arguments}, environ);
+INTERPOSE int execv(const char *path, char *const argv[]) {
+    return execute(&(struct otp_exec){.how = OTP_EXEC_PATH, .path = path, .arguments = argv}, environ);
 }
 
-INTERPOSE int execvp(const char *name, char *const arguments[]) {
-    return execute(&(struct otp_exec){.how = OTP_EXEC_NAME, .path = name, .arguments = arguments}, environ);
+INTERPOSE int execvp(const char *file, char *const argv[]) {
+    return execute(&(struct otp_exec){.how = OTP_EXEC_NAME, .path = file, .arguments = argv}, environ);
 }
 
-INTERPOSE int execvpe(const char *name, char *const arguments[], char *const environment[]) {
-    return execute(&(struct otp_exec){.how = OTP_EXEC_NAME, .path = name, .arguments = arguments}, environment);
+INTERPOSE int execvpe(const char *file, char *const argv[], char *const envp[]) {
+    return execute(&(struct otp_exec){.how = OTP_EXEC_NAME, .path = file, .arguments = argv}, envp);
 }
 
-INTERPOSE int fexecve(int fd, char *const arguments[], char *const environment[]) {
-    return execute(&(struct otp_exec){.how = OTP_EXEC_FD, .fd = fd, .arguments = arguments}, environment);
+INTERPOSE int fexecve(int fd, char *const argv[], char *const envp[]) {
+    return execute(&(struct otp_exec){.how = OTP_EXEC_FD, .fd = fd, .arguments = argv}, envp);
 }
 
-INTERPOSE int execveat(int fd, const char *path, char *const arguments[], char *const environment[], int flags) {
-    return execute(
-        &(struct otp_exec){.how = OTP_EXEC_AT, .fd = fd, .path = path, .arguments = arguments, .flags = flags},
-        environment);
+INTERPOSE int execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags) {
+    return execute(&(struct otp_exec){.how = OTP_EXEC_AT, .fd = fd, .path = path, .arguments = argv, .flags = flags},
+                   envp);
 }
 
 /* How many arguments there are, the NULL at the end not counted. */
@@ -116,35 +115,35 @@ static char *const *collect(const char **list, const char *first, va_list *rest)
 /* Room on the stack, as the C library makes it, for the arguments from `first` on. */
 #define ROOM_FOR(arguments) __builtin_alloca(((arguments) + 1) * sizeof(const char *))
 
-INTERPOSE int execl(const char *path, const char *argument, ...) {
+INTERPOSE int execl(const char *path, const char *arg, ...) {
     va_list rest;
-    va_start(rest, argument);
-    const char **list = ROOM_FOR(count(argument, &rest));
+    va_start(rest, arg);
+    const char **list = ROOM_FOR(count(arg, &rest));
     va_end(rest);
-    va_start(rest, argument);
-    char *const *arguments = collect(list, argument, &rest);
+    va_start(rest, arg);
+    char *const *arguments = collect(list, arg, &rest);
     va_end(rest);
     return execv(path, arguments);
 }
 
-INTERPOSE int execlp(const char *name, const char *argument, ...) {
+INTERPOSE int execlp(const char *file, const char *arg, ...) {
     va_list rest;
-    va_start(rest, argument);
-    const char **list = ROOM_FOR(count(argument, &rest));
+    va_start(rest, arg);
+    const char **list = ROOM_FOR(count(arg, &rest));
     va_end(rest);
-    va_start(rest, argument);
-    char *const *arguments = collect(list, argument, &rest);
+    va_start(rest, arg);
+    char *const *arguments = collect(list, arg, &rest);
     va_end(rest);
-    return execvp(name, arguments);
+    return execvp(file, arguments);
 }
 
-INTERPOSE int execle(const char *path, const char *argument, ...) {
+INTERPOSE int execle(const char *path, const char *arg, ...) {
     va_list rest;
-    va_start(rest, argument);
-    const char **list = ROOM_FOR(count(argument, &rest));
+    va_start(rest, arg);
+    const char **list = ROOM_FOR(count(arg, &rest));
     va_end(rest);
-    va_start(rest, argument);
-    char *const *arguments = collect(list, argument, &rest);
+    va_start(rest, arg);
+    char *const *arguments = collect(list, arg, &rest);
     char *const *environment = va_arg(rest, char *const *);
     va_end(rest);
     return execve(path, arguments, environment);

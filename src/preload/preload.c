@@ -99,6 +99,8 @@ void otp_preload_flush(void) {
     errno = saved;
 }
 
+bool otp_preload_running(void) { return mine(); }
+
 bool otp_preload_entered(void) { return entered == getpid(); }
 
 /* The counters lag behind by up to a tick of the profiler thread: CPU time tells of what they do not show yet. */

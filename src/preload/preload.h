@@ -2,7 +2,8 @@
 /*
  * The preload object: profiles a program that was not changed. Started by a constructor, stopped when the program
  * ends by return from main, exit() or quick_exit(). What a program loses that ends by _exit(), err() or a fatal signal
- * is the window that was open. By an exec it becomes another program, which is profiled as well.
+ * is the window that was open. A program that changes its user with capabilities of its own making is stopped being
+ * profiled there, see interpose_ids.c. By an exec it becomes another program, which is profiled as well.
  */
 #ifndef OTP_PRELOAD_PRELOAD_H
 #define OTP_PRELOAD_PRELOAD_H
@@ -26,6 +27,9 @@ void otp_preload_stop(void);
 
 /* Delivers the window that is open, for a process about to be replaced by its child. Keeps errno. */
 void otp_preload_flush(void);
+
+/* Whether the calling process was started and not stopped. Async-signal-safe. */
+bool otp_preload_running(void);
 
 /* Whether the caller is the process whose main we entered: no child. Async-signal-safe. */
 bool otp_preload_entered(void);

@@ -18,30 +18,40 @@ const char tool_run_help[] =
     "otelprof run [OPTIONS] -- PROGRAM ARGS\n"
     "\n"
     "Runs PROGRAM with the profiler inside it: no change to the program. Its output, exit status and signals are\n"
-    "its own. Profiles go to a directory as OTLP files, one a window; read them with `otelprof top DIR`.\n"
+    "its own. Profiles go to a directory as OTLP files, one a window; read them with `otelprof top DIR`; or to a\n"
+    "receiver of OTLP.\n"
     "\n"
-    "  -o, --out DIR        where profiles go (default: $OTELPROF_OUTPUT_DIR, else ./otelprof-out)\n"
+    "  -o, --out DIR        where profiles go as files (default: $OTELPROF_OUTPUT_DIR, else ./otelprof-out unless a\n"
+    "                       receiver is named)\n"
+    "  -e, --endpoint URL   the receiver, such as http://localhost:4317 (default: $OTELPROF_ENDPOINT,\n"
+    "                       $OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT or $OTEL_EXPORTER_OTLP_ENDPOINT)\n"
     "  -r, --rate HZ        CPU samples a second on each CPU, 1 to 10000 (default 99)\n"
     "  -w, --window MS      length of one file, 100 to 600000 ms (default 10000)\n"
     "  -s, --service NAME   service.name in the profiles (default unknown_service:PROGRAM)\n"
-    "  -p, --profiles LIST  what to take: cpu (default)\n"
+    "  -p, --profiles LIST  what to take, separated by commas: cpu (default)\n"
     "  -d, --detail DETAIL  full (default), named or merged: how much each sample keeps\n"
     "      --no-follow      do not profile the processes that PROGRAM forks\n"
+    "      --children       profile the programs that it executes too, and those that they execute\n"
     "  -q, --quiet          say nothing when profiling is not possible\n"
     "  -h, --help           this text\n"
     "\n"
     "Processes that PROGRAM forks are profiled too, each with files of its own: at once when they run as root with\n"
-    "CAP_BPF and CAP_PERFMON, else after 200 ms of life. Programs that it executes are not, so name the server and "
-    "not\n"
-    "a script that execs it. The last window is written when a process returns from main or calls exit(); _exit()\n"
+    "CAP_BPF and CAP_PERFMON, else after 200 ms of life. The directory must stay writable for a process that gives up\n"
+    "its user. When PROGRAM itself becomes another program by exec (a script that ends in `exec SERVER`, env, "
+    "setpriv)\n"
+    "the profile goes on in that one; a program that a forked process executes is left alone, unless --children, "
+    "which\n"
+    "leaves the settings in the environment: each program below decides by itself.\n"
+    "The last window is written when a process returns from main, calls exit() or executes another program; _exit()\n"
     "(dash, Debian's /bin/sh, ends so) and fatal signals lose it.\n"
     "Programs that the loader does not preload into are refused: statically linked, set-user-ID, set-group-ID,\n"
-    "with file capabilities, for musl or for another machine. A script counts as its interpreter.\n"
+    "with file capabilities, for musl or for another machine. A script counts as its interpreter. When such a one is\n"
+    "executed later, it runs without the profiler.\n"
     "\n"
     "Exit status: that of PROGRAM; 2 a mistake on the command line, or a program that is refused; 126 PROGRAM\n"
     "cannot be executed; 127 it was not found.\n";
 
-enum { OPTION_NO_FOLLOW = 256 };
+enum { OPTION_NO_FOLLOW = 256, OPTION_CHILDREN };
 
 static const struct option long_options[] = {
     {"out", required_argument, NULL, 'o'},
@@ -50,6 +60,8 @@ static const struct option long_options[] = {
     {"service", required_argument, NULL, 's'},
     {"profiles", required_argument, NULL, 'p'},
     {"detail", required_argument, NULL, 'd'},
+    {"endpoint", required_argument, NULL, 'e'},
+    {"children", no_argument, NULL, OPTION_CHILDREN},
     {"no-follow", no_argument, NULL, OPTION_NO_FOLLOW},
     {"quiet", no_argument, NULL, 'q'},
     {"help", no_argument, NULL, 'h'},
@@ -57,8 +69,8 @@ static const struct option long_options[] = {
 };
 
 struct run_options {
-    const char *out, *rate, *window, *service, *profiles, *detail;
-    bool follow, quiet, help;
+    const char *out, *endpoint, *rate, *window, *service, *profiles, *detail;
+    bool follow, children, quiet, help;
 };
 
 static bool number_within(const char *text, long low, long high) {
@@ -66,6 +78,26 @@ static bool number_within(const char *text, long low, long high) {
     errno = 0;
     long value = strtol(text, &end, 10);
     return errno == 0 && end != text && *end == '\0' && value >= low && value <= high;
+}
+
+/* Names separated by commas. TOOL_OK when this release takes them all. */
+static int check_profiles(const char *list) {
+    static const char *const taken[] = {"cpu"};
+    for (const char *name = list;; name++) {
+        size_t length = strcspn(name, ","), i = 0, count = sizeof(taken) / sizeof(taken[0]);
+        while (i < count && (strlen(taken[i]) != length || strncmp(name, taken[i], length) != 0))
+            i++;
+        if (i == count)
+            return tool_usage("run", "this release takes cpu profiles only, not '%.*s'", (int)length, name);
+        name += length;
+        if (!*name)
+            return TOOL_OK;
+    }
+}
+
+static bool is_url(const char *text) {
+    size_t scheme = strncmp(text, "http://", 7) == 0 ? 7 : strncmp(text, "https://", 8) == 0 ? 8 : 0;
+    return scheme && text[scheme];
 }
 
 static int check(const struct run_options *options) {
@@ -76,21 +108,28 @@ static int check(const struct run_options *options) {
         return tool_usage("run", "--window is 100 to 600000 ms, not '%s'", options->window);
     if (detail && strcmp(detail, "full") != 0 && strcmp(detail, "named") != 0 && strcmp(detail, "merged") != 0)
         return tool_usage("run", "--detail is full, named or merged, not '%s'", detail);
-    if (options->profiles && strcmp(options->profiles, "cpu") != 0)
-        return tool_usage("run", "this release takes cpu profiles only, not '%s'", options->profiles);
+    if (options->endpoint && !is_url(options->endpoint))
+        return tool_usage("run", "--endpoint is http://HOST[:PORT] or https://HOST[:PORT], not '%s'",
+                          options->endpoint);
     if ((options->out && !*options->out) || (options->service && !*options->service))
         return tool_usage("run", "--out and --service must not be empty");
-    return TOOL_OK;
+    return options->profiles ? check_profiles(options->profiles) : TOOL_OK;
 }
 
 static int parse(int argc, char **argv, struct run_options *options) {
     *options = (struct run_options){.follow = true};
     optind = 1;
     opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, "+:o:r:w:s:p:d:qh", long_options, NULL)) != -1;) {
+    for (int option; (option = getopt_long(argc, argv, "+:o:e:r:w:s:p:d:qh", long_options, NULL)) != -1;) {
         switch (option) {
         case 'o':
             options->out = optarg;
+            break;
+        case 'e':
+            options->endpoint = optarg;
+            break;
+        case OPTION_CHILDREN:
+            options->children = true;
             break;
         case 'r':
             options->rate = optarg;
@@ -214,11 +253,26 @@ static bool make_directory(const char *path) {
     return false;
 }
 
-/* The output directory, absolute: the program may go elsewhere. */
-static bool set_output(const char *chosen) {
+static bool has_value(const char *variable) {
+    const char *value = getenv(variable);
+    return value && *value;
+}
+
+static bool receiver_named(const struct run_options *options) {
+    return options->endpoint || has_value("OTELPROF_ENDPOINT") || has_value("OTEL_EXPORTER_OTLP_ENDPOINT") ||
+           has_value("OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT");
+}
+
+/* The output directory, absolute: the program may go elsewhere. None by default when there is a receiver. */
+static bool set_output(const struct run_options *options) {
     char path[PATH_MAX];
-    const char *old = getenv("OTELPROF_OUTPUT_DIR");
-    const char *directory = chosen ? chosen : old && *old ? old : "otelprof-out";
+    const char *directory = options->out;
+    if (!directory && has_value("OTELPROF_OUTPUT_DIR"))
+        directory = getenv("OTELPROF_OUTPUT_DIR");
+    if (!directory && receiver_named(options))
+        return true;
+    if (!directory)
+        directory = "otelprof-out";
     int size;
     if (*directory == '/') {
         size = snprintf(path, sizeof(path), "%s", directory);
@@ -239,16 +293,17 @@ static bool set_output(const char *chosen) {
 }
 
 static bool set_environment(const struct run_options *options, const char *preload) {
-    if (!set_output(options->out))
+    if (!set_output(options))
         return false;
-    bool done = (!options->rate || set("OTELPROF_RATE", options->rate)) &&
-                (!options->window || set("OTELPROF_WINDOW_MS", options->window)) &&
-                (!options->service || set("OTEL_SERVICE_NAME", options->service)) &&
-                (!options->profiles || set("OTELPROF_PROFILES", options->profiles)) &&
-                (!options->detail || set("OTELPROF_DETAIL", options->detail)) &&
-                (!options->quiet || set("OTELPROF_QUIET", "1")) &&
-                set("OTELPROF_FORK", options->follow ? "follow" : "off") && setenv(OTP_RUN_SET, set_names, 1) == 0 &&
-                set_preload(preload);
+    bool done =
+        (!options->endpoint || set("OTELPROF_ENDPOINT", options->endpoint)) &&
+        (!options->children || set(OTP_RUN_CHILDREN, "1")) && (!options->rate || set("OTELPROF_RATE", options->rate)) &&
+        (!options->window || set("OTELPROF_WINDOW_MS", options->window)) &&
+        (!options->service || set("OTEL_SERVICE_NAME", options->service)) &&
+        (!options->profiles || set("OTELPROF_PROFILES", options->profiles)) &&
+        (!options->detail || set("OTELPROF_DETAIL", options->detail)) &&
+        (!options->quiet || set("OTELPROF_QUIET", "1")) && set("OTELPROF_FORK", options->follow ? "follow" : "off") &&
+        setenv(OTP_RUN_SET, set_names, 1) == 0 && set_preload(preload);
     if (!done)
         tool_complain("cannot prepare the environment: %s", strerror(errno));
     return done;

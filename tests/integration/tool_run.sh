@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# `otelprof run`: the program behaves as without us, its profile is written, what it forks is followed, what it executes
-# knows nothing of us, and what cannot be preloaded is refused with the reason.
-# timeout: 240
+# `otelprof run`: the program behaves as without us, its profile is written, what it forks is followed, so is what it
+# becomes by an exec; what its children execute knows nothing of us, and what cannot be preloaded is refused with the
+# reason.
+# timeout: 400
 set -uo pipefail
 # shellcheck source=tests/lib/expect.sh
 . "$OTP_SOURCE/tests/lib/expect.sh"
@@ -36,7 +37,99 @@ refused() { # status, text, program, arguments
 build_targets() {
     local source=$OTP_SOURCE/tests/integration/tool_target.c
     "${CC:-cc}" -g -O1 -D_GNU_SOURCE -o target "$source" && "${CC:-cc}" -O1 -D_GNU_SOURCE -static -o static "$source" &&
-        "${CC:-cc}" -O1 -D_GNU_SOURCE -static-pie -fPIE -o static-pie "$source" || exit 1
+        "${CC:-cc}" -O1 -D_GNU_SOURCE -static-pie -fPIE -o static-pie "$source" &&
+        "${CC:-cc}" -g -O1 -fno-optimize-sibling-calls -D_GNU_SOURCE -o become "$OTP_SOURCE/tests/integration/tool_exec.c" || exit 1
+    cp target setuid && chmod u+s setuid && cp target setgid && chmod g+s setgid
+    cp target capable && setcap cap_net_raw+ep capable
+}
+
+# The profiles of a directory show this function.
+shows() {
+    take "$tool" top "$1"
+    [[ $out = *" $2 "* ]] || fail "$1: $2 is not in the profile: $out $err"
+}
+
+# A command that becomes `./target show`, with us and without; one process, profiled to the end.
+becomes() { # directory, command
+    local directory=$1 plain
+    shift
+    take "$@"
+    plain="$status/$out/$err"
+    run -o "$directory" -r 997 -s becomes -- "$@"
+    [[ $status/$out/$err = "$plain" ]] || fail "$*: $status/$out/$err, without us $plain"
+    [[ $status = 11 ]] || fail "$*: exit status $status"
+    [[ $(count "$directory") = 1 ]] || fail "$*: profiles of $(count "$directory") processes"
+    shows "$directory" work
+}
+
+test_exec() {
+    local how
+    for how in execve execv execvp execvpe execl execlp execle fexecve execveat execveat-empty clean null thread signal; do
+        becomes "exec-$how" ./become $how ./target show
+        shows "exec-$how" before_exec
+    done
+    for how in static static-pie setuid setgid capable; do
+        run -o "exec-$how" -r 997 -- ./become execv ./$how show
+        [[ $status = 11 && -z $out$err ]] || fail "an exec of $how: $status $out $err"
+        shows "exec-$how" before_exec
+        [[ $("$tool" top "exec-$how") != *" work "* ]] || fail "an exec of $how was profiled"
+    done
+    take ./become fail ./plain
+    local plain="$status/$out/$err"
+    run -o exec-fail -r 997 -- ./become fail ./plain
+    [[ $status/$out/$err = "$plain" ]] || fail "execs that fail: $(diff <(echo "$plain") <(echo "$status/$out/$err"))"
+    shows exec-fail after_failure
+}
+
+test_wrappers() {
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh\nexec "$@"\n' >wrapper && printf '#!/usr/bin/env -S bash -u\nexec ./target show\n' >wrapper-by-env
+    chmod +x wrapper wrapper-by-env
+    becomes wrap-sh sh -c 'exec ./target show'
+    becomes wrap-name bash -c 'exec -a other ./target show'
+    becomes wrap-env env X=1 ./target show
+    becomes wrap-clean env -i ./target show
+    becomes wrap-many ./wrapper nice env -u X ./wrapper ./target show
+    becomes wrap-by-env ./wrapper-by-env
+    [[ $(id -u) != 0 ]] || becomes wrap-setpriv setpriv --no-new-privs ./target show
+}
+
+test_children() {
+    local how show='env | sort | grep -v ^_=' plain
+    for how in fork vfork; do
+        run -o "child-$how" -r 997 -- ./become $how ./target show
+        [[ $status = 11 && -z $out$err ]] || fail "$how and exec: $status $out $err"
+        [[ $(count "child-$how") = 1 ]] || fail "$how and exec: profiles of $(count "child-$how") processes"
+        run --children -o "children-$how" -r 997 -s family -- ./become $how ./target return
+        [[ $status = 3 && -z $err ]] || fail "--children, $how and exec: $status $err"
+        [[ $(count "children-$how") = 2 ]] || fail "--children, $how: profiles of $(count "children-$how") processes"
+        shows "children-$how" work
+    done
+    run --children -o children-deep -r 997 -- sh -c 'sh -c "./target return; ./static return; ./target exit; true"; exit 5'
+    [[ $status = 5 && -z $err ]] || fail "--children, two levels: $status $err"
+    shows children-deep work
+    plain=$(env -i "PATH=$PATH" A=1 OTELPROF_RATE=77 LD_PRELOAD=libm.so.6 sh -c "exec sh -c '$show'")
+    take env -i "PATH=$PATH" A=1 OTELPROF_RATE=77 LD_PRELOAD=libm.so.6 "$tool" run -o again -r 50 -- \
+        sh -c "exec sh -c '$show'"
+    [[ $out = "$plain" ]] || fail "the environment below an exec: $(diff <(echo "$plain") <(echo "$out"))"
+}
+
+# Where profiles go: what the library is told.
+test_receiver() {
+    local told='env | grep -e ^OTELPROF_ENDPOINT= -e ^OTELPROF_OUTPUT_DIR= | sort; exit 0'
+    mkdir -p receiver && cd receiver || return 1
+    take "$tool" run -q --children --endpoint http://127.0.0.1:1 -- sh -c "$told"
+    [[ $status = 0 && $out = OTELPROF_ENDPOINT=http://127.0.0.1:1 && ! -e otelprof-out ]] || fail "--endpoint: $status $out $err"
+    local variable
+    for variable in OTELPROF_ENDPOINT OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT; do
+        take env $variable=http://127.0.0.1:1 "$tool" run -q --children -- sh -c "$told"
+        [[ $status = 0 && $out != *OUTPUT_DIR* && ! -e otelprof-out ]] || fail "$variable: $status $out $err"
+    done
+    take "$tool" run -q --children -e http://127.0.0.1:1 -o both -- sh -c "$told"
+    [[ $out = $'OTELPROF_ENDPOINT=http://127.0.0.1:1\nOTELPROF_OUTPUT_DIR='"$PWD/both" ]] || fail "--endpoint and --out: $out $err"
+    take "$tool" run -q --children -- sh -c "$told"
+    [[ $out = "OTELPROF_OUTPUT_DIR=$PWD/otelprof-out" && -d otelprof-out ]] || fail "neither: $out $err"
+    cd ..
 }
 
 test_ends() {
@@ -99,15 +192,14 @@ test_follow() {
 test_refusals() {
     refused 2 "statically linked" ./static
     refused 2 "statically linked" ./static-pie
-    cp target setuid && chmod u+s setuid && refused 2 "set-user-ID" ./setuid
-    cp target setgid && chmod g+s setgid && refused 2 "set-group-ID" ./setgid
-    cp target capable && setcap cap_net_raw+ep capable && refused 2 "file capabilities" ./capable
+    refused 2 "set-user-ID" ./setuid
+    refused 2 "set-group-ID" ./setgid
+    refused 2 "file capabilities" ./capable
     cp target other && printf '\267\000' | dd of=other bs=1 seek=18 conv=notrunc status=none && # e_machine: AArch64
         refused 2 "another machine" ./other
     sed 's#/lib64/ld-linux-x86-64.so.2#/lib/ld-musl-x86_64.so.1\x00\x00\x00#' target >musl && chmod +x musl &&
         { cmp -s target musl || refused 2 "musl" ./musl; }
     printf '#!%s/static\n' "$PWD" >script-static && chmod +x script-static && refused 2 "statically linked" ./script-static
-    printf '#!/usr/bin/env -S sh -u\n' >script-env && chmod +x script-env && refused 2 "env with options" ./script-env
     printf '#!/nowhere/sh\n' >script-lost && chmod +x script-lost && refused 127 "/nowhere/sh" ./script-lost
     printf '\177ELF' >short && chmod +x short && refused 126 "too short" ./short
     printf 'a\0b' >binary && chmod +x binary && refused 126 "neither" ./binary
@@ -124,10 +216,12 @@ test_scripts() {
     # shellcheck disable=SC2016
     printf '#!/usr/bin/env sh\necho "$0 $1 $#"\n' >script-by-env
     # shellcheck disable=SC2016
+    printf '#!/usr/bin/env -S sh -u\necho "$0 $1 $#"\n' >script-by-env-S
+    # shellcheck disable=SC2016
     printf 'echo "$0 $1 $#"\n' >script-without
-    chmod +x script script-by-env script-without
+    chmod +x script script-by-env script-by-env-S script-without
     local each
-    for each in ./script ./script-by-env ./script-without; do
+    for each in ./script ./script-by-env ./script-by-env-S ./script-without; do
         run -q -o scripts -- $each 'a b' c
         [[ $status = 0 && $out = "$each a b 2" ]] || fail "$each: $status $out $err"
     done
@@ -135,7 +229,8 @@ test_scripts() {
 
 test_usage() {
     local each
-    for each in "" "--bogus x" "-r 0 true" "-r x true" "-w 5 true" "-d most true" "-p heap true" "-o" "-s= --"; do
+    for each in "" "--bogus x" "-r 0 true" "-r x true" "-w 5 true" "-d most true" "-p heap true" "-p cpu,wall true" "-p cpu, true" \
+        "-p , true" "-e localhost true" "-e http:// true" "-o" "-s= --"; do
         # shellcheck disable=SC2086
         run $each
         [[ $status = 2 && $err = "otelprof run: "* ]] || fail "run $each: $status $err"
@@ -172,6 +267,13 @@ test_plain_user() {
     take "${ambient[@]}" "$prefix/bin/otelprof" run -o "$prefix/out" -r 997 -- "$prefix/target" fork
     [[ $status = 9 && -z $err ]] || fail "ambient capabilities: $status $err"
     [[ $(count "$prefix/out") = 3 ]] || fail "ambient capabilities: profiles of $(count "$prefix/out") processes, not 3"
+    rm -rf "$prefix/out"/*
+    take "$prefix/bin/otelprof" run -o "$prefix/out" -r 997 -s becomes -- "${ambient[@]}" "$prefix/target" return
+    [[ $status = 3 && -z $err ]] || fail "a wrapper that changes the user: $status $err"
+    [[ $(count "$prefix/out") = 1 ]] || fail "a wrapper that changes the user: profiles of $(count "$prefix/out") processes"
+    shows "$prefix/out" work
+    chmod 700 "$prefix/lib" && take "$prefix/bin/otelprof" run -o "$prefix/out" -- "${ambient[@]}" "$prefix/target" show
+    [[ $status = 11 && -z $out$err ]] || fail "a user who cannot read the preload object: $status $out $err"
 }
 
 build_targets
@@ -186,5 +288,9 @@ fi
 test_ends
 test_environment
 test_follow
+test_exec
+test_wrappers
+test_children
+test_receiver
 [[ $(id -u) != 0 ]] || test_plain_user
 verdict
