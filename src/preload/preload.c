@@ -110,8 +110,8 @@ static bool something_sampled(void) {
         return true;
     otelprof_stats(&stats);
     return stats.samples_fired > stats.samples_exported + stats.lost_ring_full + stats.lost_decode + stats.lost_memory +
-                                     stats.lost_window_dropped + stats.lost_export_failed + stats.lost_shutdown +
-                                     stats.lost_scratch;
+                                     stats.lost_window_dropped + stats.lost_export_failed + stats.lost_rejected +
+                                     stats.lost_shutdown + stats.lost_scratch + stats.delivery_unknown;
 }
 
 void otp_preload_before_exec(void) {

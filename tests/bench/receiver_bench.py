@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Whether a service feels it when the receiver of its profiles misbehaves: the ratio of the 99th percentile of its answer
-times with the profiler (which exports every 250 ms to that receiver) against without, by toggled pairs in random order,
+times with the profiler (which exports every 500 ms to that receiver) against without, by toggled pairs in random order,
 after as many pairs with both off.
 
     receiver_bench.py BUILD CERTIFICATES [MODE:PROTOCOL ...] [--pairs N] [--slice MS]
@@ -58,7 +58,7 @@ def run(name, options, noise):
     if mode == "wrong-certificate":
         certificate = {"certificate": options.certificates / "wrong.crt", "key": options.certificates / "wrong.key"}
     server = FailingServer(mode, protocol, **certificate)
-    environment = dict(os.environ, OTELPROF_WINDOW_MS="250", OTEL_EXPORTER_OTLP_ENDPOINT=server.url(),
+    environment = dict(os.environ, OTELPROF_WINDOW_MS="500", OTEL_EXPORTER_OTLP_ENDPOINT=server.url(),
                        OTEL_EXPORTER_OTLP_PROTOCOL="grpc" if protocol == "grpc" else "http/protobuf",
                        OTEL_EXPORTER_OTLP_TIMEOUT="300")
     cost = say(name, slices(options, environment))
@@ -75,7 +75,7 @@ def main():
     parser.add_argument("certificates", type=pathlib.Path)
     parser.add_argument("modes", nargs="*", default=MODES)
     parser.add_argument("--pairs", type=int, default=40)
-    parser.add_argument("--slice", type=int, default=500, metavar="MS")
+    parser.add_argument("--slice", type=int, default=700, metavar="MS")
     options = parser.parse_args()
     noise = say("A/A, both off", slices(options, os.environ, "aa"))
     results = [run(name, options, noise) for name in options.modes or MODES]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A service whose answers take about two milliseconds each, in slices with the profiler and without, in random order:
+ * A service whose answers take about four milliseconds each, in slices with the profiler and without, in random order:
  * receiver_service PAIRS SLICE_MS. Prints a line a slice: "aa|ab PAIR on|off ANSWERS P50_NS P99_NS". Before the pairs
  * of on and off come as many with both off. Started and stopped between the slices, so that "off" has nothing left of
  * "on". The environment says where profiles go; receiver_bench.py plays the receiver and does the sums.
@@ -30,7 +30,7 @@ static void answer(void) {
     static uint8_t table[1 << 16];
     static volatile uint8_t sink;
     uint32_t at = 1;
-    for (int i = 0; i < 2000000; i++) {
+    for (int i = 0; i < 4000000; i++) {
         at = at * 1664525u + 1013904223u;
         table[at >> 16] ^= (uint8_t)at;
     }

@@ -7,7 +7,7 @@ set -uo pipefail
 . "$OTP_SOURCE/tests/lib/expect.sh"
 program=$OTP_BUILD/tests/integration/forks
 cd "$OTP_WORK" || exit 1
-unset "${!OTEL@}"
+clean_environment
 
 take() { # how
     local status

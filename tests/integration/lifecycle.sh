@@ -8,7 +8,7 @@ set -uo pipefail
 program=$OTP_BUILD/tests/integration/lifecycle
 host=$OTP_BUILD/tests/integration/lifecycle_host
 cd "$OTP_WORK" || exit 1
-unset "${!OTEL@}"
+clean_environment
 ulimit -c 0
 
 # Runs a program that must succeed and be silent: on stdout and stderr there is only what went wrong.

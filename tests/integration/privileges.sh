@@ -5,7 +5,7 @@
 set -uo pipefail
 # shellcheck source=tests/lib/expect.sh
 . "$OTP_SOURCE/tests/lib/expect.sh"
-unset "${!OTEL@}"
+clean_environment
 need_root "to give and take privileges"
 # A place that any user can reach.
 place=$(mktemp -d /tmp/otelprof-privileges.XXXXXX) || exit 1

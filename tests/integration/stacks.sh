@@ -12,7 +12,7 @@ seconds=15
 [[ -z ${OTP_LONG:-} ]] || seconds=${OTP_SECONDS:-600}
 pids=()
 cd "$OTP_WORK" || exit 1
-unset "${!OTEL@}"
+clean_environment
 
 [[ -x $shop ]] || skip "examples/shop was not built (its packages are missing)"
 need_root "to profile"

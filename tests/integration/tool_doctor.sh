@@ -5,7 +5,7 @@ set -uo pipefail
 # shellcheck source=tests/lib/expect.sh
 . "$OTP_SOURCE/tests/lib/expect.sh"
 cd "$OTP_WORK" || exit 1
-unset "${!OTEL@}"
+clean_environment
 prefix=$(mktemp -d) || exit 1
 trap 'rm -rf "$prefix"' EXIT
 cp "$OTP_BUILD/src/tool/otelprof" "$prefix/otelprof" && chmod 755 "$prefix" || exit 1

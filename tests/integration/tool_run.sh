@@ -9,7 +9,7 @@ set -uo pipefail
 . "$OTP_SOURCE/tests/lib/expect.sh"
 tool=$OTP_BUILD/src/tool/otelprof
 cd "$OTP_WORK" || exit 1
-unset "${!OTEL@}"
+clean_environment
 
 # Runs a command; status, stdout and stderr go to $status, $out and $err.
 take() {

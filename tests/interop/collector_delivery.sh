@@ -7,7 +7,7 @@ set -uo pipefail
 # shellcheck source=tests/lib/expect.sh
 . "$OTP_SOURCE/tests/lib/expect.sh"
 cd "$OTP_WORK" || exit 1
-unset "${!OTEL@}"
+clean_environment
 [[ -x $OTP_COLLECTOR ]] || { echo "the Collector was not built: $OTP_COLLECTOR" && exit 1; }
 "$OTP_BUILD/src/tool/otelprof" doctor >doctor.txt 2>&1 || skip "eBPF profiling is not possible here"
 "$OTP_SOURCE/tests/lib/certificates.sh" certificates || exit 1

@@ -6,7 +6,7 @@ set -uo pipefail
 # shellcheck source=tests/lib/expect.sh
 . "$OTP_SOURCE/tests/lib/expect.sh"
 cd "$OTP_WORK" || exit 1
-unset "${!OTEL@}"
+clean_environment
 "$OTP_BUILD/src/tool/otelprof" doctor >doctor.txt 2>&1 || skip "eBPF profiling is not possible here"
 "$OTP_SOURCE/tests/lib/certificates.sh" certificates || exit 1
 exec "$OTP_PYTHON" -u "$OTP_SOURCE/tests/interop/failing_servers.py" "$OTP_BUILD/tests/interop/sender" certificates
