@@ -76,25 +76,34 @@ static const char *names_set(char *const *environment) {
     return names;
 }
 
-void otp_environment_restore(char **environment) {
+/* `entry` as it was before, or NULL: it was not there. */
+static char *former(char *entry, const char *names) {
+    if (begins(entry, old))
+        return entry + sizeof(old) - 1;
+    if (begins(entry, set) || listed(names, entry))
+        return NULL;
+    char *objects = entry + sizeof(preload) - 1;
+    if (!begins(entry, preload) || !*objects)
+        return entry;
+    strip(objects);
+    return *objects ? entry : NULL;
+}
+
+char **otp_environment_restore(char **environment) {
+    static char nothing[] = "";
     const char *names = names_set(environment);
-    char **keep = environment;
-    for (char **entry = environment; entry && *entry; entry++) {
-        char *text = *entry;
-        if (begins(text, old))
-            text += sizeof(old) - 1;
-        else if (begins(text, set) || listed(names, text))
-            continue;
-        else if (begins(text, preload)) {
-            bool empty = text[sizeof(preload) - 1] == '\0';
-            strip(text + sizeof(preload) - 1);
-            if (!empty && text[sizeof(preload) - 1] == '\0')
-                continue;
-        }
-        *keep++ = text;
+    char **end = environment;
+    while (end && *end)
+        end++;
+    char **start = end;
+    for (char **entry = end; entry > environment;) {
+        char *text = former(*--entry, names);
+        if (text)
+            *--start = text;
     }
-    if (keep)
-        *keep = NULL;
+    for (char **entry = environment; entry < start; entry++)
+        *entry = nothing;
+    return start;
 }
 
 /* ------------------------------------------------------------------------------- kept, and put back at an exec */

@@ -22,10 +22,12 @@
 void otp_environment_keep(char *const *environment);
 
 /*
- * Edits the array and the strings of `environment` in place, without allocating: the strings stay where programs that
- * write their title over them (nginx, postgres, redis) look for them. Single-threaded.
+ * Edits the array and the strings of `environment` in place, without allocating, and returns where it begins now. The
+ * strings stay where programs that write their title over them (nginx, postgres, redis) look for them, and the end of
+ * the array where it was: behind it programs that never ask the C library (Go without cgo) look for the auxiliary
+ * vector. What was taken out is empty strings before the new beginning. Single-threaded.
  */
-void otp_environment_restore(char **environment);
+char **otp_environment_restore(char **environment);
 
 /* What was kept says that it is for all programs below. */
 bool otp_environment_for_children(void);

@@ -61,7 +61,7 @@ __attribute__((constructor)) static void start(void) {
     if (error == OTELPROF_OK || error == OTELPROF_E_TIMEOUT || error == OTELPROF_E_ALREADY)
         entered = getpid();
     if (!otp_environment_for_children())
-        otp_environment_restore(environ);
+        environ = otp_environment_restore(environ);
     atomic_store(&flushed_ns, cpu_time_ns());
     errno = saved;
 }
