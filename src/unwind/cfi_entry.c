@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Common entries and encoded pointers. Linux Standard Base Core, "Exception Frames"; DWARF 5 section 6.4.1. */
-#include <dwarf.h>
 #include <string.h>
 
 #include "unwind/cfi.h"
+#include "unwind/dwarf_codes.h"
 
 #define AUGMENTATION_MAX 16
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The few shapes of DWARF expressions that compilers and linkers put into .eh_frame. DWARF 5 section 2.5. */
-#include <dwarf.h>
 #include <elf.h>
 #include <string.h>
 
 #include "unwind/cfi.h"
+#include "unwind/dwarf_codes.h"
 
 /* base + offset, or *(base + offset) + add. */
 struct shape {

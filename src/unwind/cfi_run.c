@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Runs the programs of call frame information. DWARF 5 section 6.4.2. */
-#include <dwarf.h>
 #include <elf.h>
 
 #include "unwind/cfi.h"
-
-/* Opcodes that dwarf.h may not have. */
-#define CFA_MIPS_ADVANCE_LOC8 0x1d
-#define CFA_WINDOW_SAVE 0x2d /* arm64: DW_CFA_AARCH64_negate_ra_state */
-#define CFA_ARGS_SIZE 0x2e
-#define CFA_NEGATIVE_OFFSET_EXTENDED 0x2f
+#include "unwind/dwarf_codes.h"
 
 /* Where the state keeps a register; a bin for those that do not matter. */
 static struct otp_saved *place(struct otp_cfi_run *run, uint64_t reg, struct otp_saved *bin) {
@@ -98,7 +92,7 @@ static bool register_opcode(struct otp_cfi_run *run, uint8_t op) {
     case DW_CFA_offset_extended_sf:
         save(run, reg, OTP_SAVED_AT_CFA, factored(run, (uint64_t)otp_bytes_sleb(bytes)));
         return true;
-    case CFA_NEGATIVE_OFFSET_EXTENDED:
+    case DW_CFA_GNU_negative_offset_extended:
         save(run, reg, OTP_SAVED_AT_CFA, factored(run, 0 - otp_bytes_uleb(bytes)));
         return true;
     case DW_CFA_restore_extended:
@@ -157,7 +151,7 @@ static enum otp_cfi_step extended(struct otp_cfi_run *run, uint8_t op) {
         return advance(run, otp_bytes_u16(bytes));
     case DW_CFA_advance_loc4:
         return advance(run, otp_bytes_u32(bytes));
-    case CFA_MIPS_ADVANCE_LOC8:
+    case DW_CFA_MIPS_advance_loc8:
         return advance(run, otp_bytes_u64(bytes));
     case DW_CFA_set_loc:
         address = run->bases->section + (uint64_t)(bytes->at - run->section);
@@ -166,10 +160,10 @@ static enum otp_cfi_step extended(struct otp_cfi_run *run, uint8_t op) {
     case DW_CFA_remember_state:
     case DW_CFA_restore_state:
         return remember(run, op);
-    case CFA_ARGS_SIZE:
+    case DW_CFA_GNU_args_size:
         otp_bytes_uleb(bytes);
         return OTP_CFI_END;
-    case CFA_WINDOW_SAVE: /* signs the return address; a step takes the signature off */
+    case DW_CFA_GNU_window_save: /* signs the return address; a step takes the signature off */
         return run->machine->elf == EM_AARCH64 ? OTP_CFI_END : OTP_CFI_ERROR;
     default:
         return cfa_opcode(run, op) || register_opcode(run, op) ? OTP_CFI_END : OTP_CFI_ERROR;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "unwind/eh_collect.h"
 
-#include <dwarf.h>
 #include <otelprof/otelprof.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/sys.h"
+#include "unwind/dwarf_codes.h"
 #include "unwind/grow.h"
 
 #define CIES_MAX 65536

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Rows from sections made by hand: each kind of rule, both machines, and bytes that make no sense. */
 #include <check.h>
-#include <dwarf.h>
 #include <elf.h>
 #include <otelprof/otelprof.h>
 #include <stdbool.h>
@@ -9,6 +8,7 @@
 #include <string.h>
 
 #include "test_main.h"
+#include "unwind/dwarf_codes.h"
 #include "unwind/eh_rows.h"
 #include "unwind/rule_pool.h"
 
