@@ -69,12 +69,6 @@ static const char *hidden_name(struct otp_symbols *symbols, const struct loaded 
     return count ? lines[count - 1].function : "";
 }
 
-static struct otp_symbols_stats stats_of(struct otp_symbols *symbols) {
-    struct otp_symbols_stats stats;
-    otp_symbols_stats(symbols, &stats);
-    return stats;
-}
-
 /* Takes debug information out of a library; it stays in `debug`. */
 static void strip(const char *path, const char *debug) {
     run("objcopy --only-keep-debug '%s' '%s' && strip '%s'", path, debug, path);

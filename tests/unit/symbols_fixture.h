@@ -100,6 +100,12 @@ static inline struct otp_symbols *symbols_with(const struct otp_symbols_options 
     return symbols;
 }
 
+static inline struct otp_symbols_stats stats_of(struct otp_symbols *symbols) {
+    struct otp_symbols_stats stats;
+    otp_symbols_stats(symbols, &stats);
+    return stats;
+}
+
 /* Address of a symbol in a file, by nm; UINT64_MAX if there is none. */
 static inline uint64_t address_of(const char *path, const char *symbol) {
     char command[512];
@@ -181,6 +187,27 @@ static inline void write_sources(void) {
 
 static inline void compile(const char *compiler, const char *flags, const char *output) {
     run("cd '%s' && %s %s -o '%s' main.c other.c", folder, compiler, flags, output);
+}
+
+/* One of those programs, and where its main is. */
+struct plain {
+    struct fixture_module fixture;
+    uint64_t main;
+};
+
+static inline void plain_program(struct plain *plain) {
+    write_sources();
+    compile("gcc", "-g -O2", "plain");
+    module_of(&plain->fixture, in_folder("plain"), 0);
+    plain->main = address_of(in_folder("plain"), "main");
+}
+
+static inline uint32_t line_at(struct otp_symbols *symbols, const struct plain *plain, uint64_t address) {
+    struct otp_symbol_line lines[OTP_SYMBOL_LINES_MAX];
+    size_t count = otp_symbols_resolve(symbols, &plain->fixture.module, BASE + address, lines, OTP_SYMBOL_LINES_MAX);
+    ck_assert_uint_ge(count, 1);
+    ck_assert_str_eq(lines[count - 1].function, "main");
+    return lines[0].line;
 }
 
 #endif

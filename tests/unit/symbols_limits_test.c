@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Limits on memory and CPU time, answers from the cache, and every allocation and file call failing once. */
+/* Limits on memory, answers from the cache, and every allocation and file call failing once. */
 #include <errno.h>
 #include <sys/stat.h>
 
@@ -8,12 +8,6 @@
 #include "test_main.h"
 
 #define MANY 20000
-
-static struct otp_symbols_stats stats_of(struct otp_symbols *symbols) {
-    struct otp_symbols_stats stats;
-    otp_symbols_stats(symbols, &stats);
-    return stats;
-}
 
 /* A program with MANY functions of 16 bytes, whose names say their numbers. */
 static uint64_t many_functions(struct fixture_module *fixture) {
@@ -157,62 +151,6 @@ START_TEST(test_indexes_are_evicted) {
 }
 END_TEST
 
-struct plain {
-    struct fixture_module fixture;
-    uint64_t main;
-};
-
-static void plain_program(struct plain *plain) {
-    write_sources();
-    compile("gcc", "-g -O2", "plain");
-    module_of(&plain->fixture, in_folder("plain"), 0);
-    plain->main = address_of(in_folder("plain"), "main");
-}
-
-static uint32_t line_at(struct otp_symbols *symbols, const struct plain *plain, uint64_t address) {
-    struct otp_symbol_line lines[OTP_SYMBOL_LINES_MAX];
-    size_t count = otp_symbols_resolve(symbols, &plain->fixture.module, BASE + address, lines, OTP_SYMBOL_LINES_MAX);
-    ck_assert_uint_ge(count, 1);
-    ck_assert_str_eq(lines[count - 1].function, "main");
-    return lines[0].line;
-}
-
-START_TEST(test_dwarf_over_limit) {
-    folder_make();
-    struct plain plain;
-    plain_program(&plain);
-    struct otp_symbols_options options = {.dwarf_limit_bytes = 1000};
-    struct otp_symbols *symbols = symbols_with(&options);
-    ck_assert_uint_eq(line_at(symbols, &plain, plain.main), 0);
-    ck_assert_uint_eq(line_at(symbols, &plain, plain.main + 1), 0);
-    ck_assert_uint_eq(stats_of(symbols).dwarf_too_large, 1);
-    otp_symbols_free(symbols);
-    options = (struct otp_symbols_options){.no_dwarf = true};
-    symbols = symbols_with(&options);
-    ck_assert_uint_eq(line_at(symbols, &plain, plain.main), 0);
-    otp_symbols_free(symbols);
-    folder_remove();
-}
-END_TEST
-
-/* What is open during a window is given back at its end. */
-START_TEST(test_dwarf_is_given_back) {
-    folder_make();
-    struct plain plain;
-    plain_program(&plain);
-    struct otp_symbols *symbols = symbols_with(NULL);
-    ck_assert_uint_ne(line_at(symbols, &plain, plain.main), 0);
-    size_t during = otp_symbols_memory(symbols);
-    otp_symbols_end_window(symbols);
-    size_t after = otp_symbols_memory(symbols);
-    ck_assert_uint_lt(after + 2000, during);
-    ck_assert_uint_ne(line_at(symbols, &plain, plain.main), 0); /* a hit */
-    ck_assert_uint_eq(otp_symbols_memory(symbols), after);
-    otp_symbols_free(symbols);
-    folder_remove();
-}
-END_TEST
-
 #ifdef OTP_SYS_SWAPPABLE
 
 static unsigned opened;
@@ -239,39 +177,6 @@ START_TEST(test_hits_touch_no_file) {
     ck_assert_uint_eq(opened, 0);
     ck_assert_uint_eq(stats_of(symbols).cache_hits, 100);
     otp_symbols_free(symbols);
-    folder_remove();
-}
-END_TEST
-
-static uint64_t wall_ns = 1000000000u;
-static uint64_t cpu_ns;
-
-/* Each look at the CPU clock finds that 1.5 s have passed. */
-static int slow_clock(clockid_t clock, struct timespec *now) {
-    uint64_t ns = clock == CLOCK_THREAD_CPUTIME_ID ? (cpu_ns += 1500000000u) : wall_ns;
-    *now = (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
-    return 0;
-}
-
-START_TEST(test_cpu_share) {
-    folder_make();
-    struct plain plain;
-    plain_program(&plain);
-    otp_sys.clock_gettime = slow_clock;
-    struct otp_symbols_options options = {.dwarf_cpu_permille = 10};
-    struct otp_symbols *symbols = symbols_with(&options);
-    ck_assert_uint_ne(line_at(symbols, &plain, plain.main), 0);
-    ck_assert_uint_ne(line_at(symbols, &plain, plain.main + 1), 0); /* now 3 s of the first 2 are used */
-    ck_assert_uint_eq(line_at(symbols, &plain, plain.main + 2), 0);
-    ck_assert_uint_eq(stats_of(symbols).dwarf_postponed, 1);
-    wall_ns += 50000000000u; /* gives half a second: not enough */
-    otp_symbols_begin_window(symbols);
-    ck_assert_uint_eq(line_at(symbols, &plain, plain.main + 2), 0);
-    wall_ns += 60000000000u;
-    otp_symbols_begin_window(symbols);
-    ck_assert_uint_ne(line_at(symbols, &plain, plain.main + 2), 0);
-    otp_symbols_free(symbols);
-    otp_sys = otp_sys_real;
     folder_remove();
 }
 END_TEST
@@ -340,9 +245,9 @@ START_TEST(test_every_call_fails_once) {
 END_TEST
 
 OTP_TEST_MAIN("symbols: limits", 280, test_symbol_table_over_limit, test_names_in_file, test_cache_is_bounded,
-              test_cache_full_within_window, test_indexes_are_evicted, test_dwarf_over_limit, test_dwarf_is_given_back,
-              test_hits_touch_no_file, test_cpu_share, test_every_call_fails_once)
+              test_cache_full_within_window, test_indexes_are_evicted, test_hits_touch_no_file,
+              test_every_call_fails_once)
 #else
 OTP_TEST_MAIN("symbols: limits", 280, test_symbol_table_over_limit, test_names_in_file, test_cache_is_bounded,
-              test_cache_full_within_window, test_indexes_are_evicted, test_dwarf_over_limit, test_dwarf_is_given_back)
+              test_cache_full_within_window, test_indexes_are_evicted)
 #endif

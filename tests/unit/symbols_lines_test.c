@@ -228,22 +228,6 @@ START_TEST(test_start_line) {
 }
 END_TEST
 
-/* Of two names at one address the global one is taken, whatever the order. */
-START_TEST(test_aliases) {
-    folder_make();
-    write_sources();
-    compile("gcc", "-O2", "plain");
-    struct fixture_module fixture;
-    module_of(&fixture, in_folder("plain"), 0);
-    struct otp_symbols *symbols = symbols_with(NULL);
-    uint64_t address = address_of(in_folder("plain"), "weak_one");
-    ck_assert_str_eq(name_at(symbols, &fixture, address), "global_one");
-    ck_assert_str_eq(name_at(symbols, &fixture, address + 1), "global_one");
-    otp_symbols_free(symbols);
-    folder_remove();
-}
-END_TEST
-
 /* C++: linkage names, and demangled ones where there is a demangler. */
 static char *upper_demangle(const char *mangled, char *buffer, size_t *size, int *status) {
     (void)buffer, (void)size;
@@ -291,4 +275,4 @@ START_TEST(test_cplusplus) {
 END_TEST
 
 OTP_TEST_MAIN("symbols: lines", 280, test_compilers, test_own_program, test_packed, test_split, test_start_line,
-              test_aliases, test_cplusplus)
+              test_cplusplus)

@@ -361,5 +361,21 @@ START_TEST(test_address_names) {
 }
 END_TEST
 
+/* Of two names at one address the global one is taken, whatever the order. */
+START_TEST(test_aliases) {
+    folder_make();
+    write_sources();
+    compile("gcc", "-O2", "plain");
+    struct fixture_module fixture;
+    module_of(&fixture, in_folder("plain"), 0);
+    struct otp_symbols *symbols = symbols_with(NULL);
+    uint64_t address = address_of(in_folder("plain"), "weak_one");
+    ck_assert_str_eq(name_at(symbols, &fixture, address), "global_one");
+    ck_assert_str_eq(name_at(symbols, &fixture, address + 1), "global_one");
+    otp_symbols_free(symbols);
+    folder_remove();
+}
+END_TEST
+
 OTP_TEST_MAIN("symbols: names", 120, test_c_library, test_vdso, test_kernel, test_real_kernel, test_perf_map,
-              test_clean_name, test_join_path, test_long_name, test_address_names)
+              test_clean_name, test_join_path, test_long_name, test_address_names, test_aliases)
