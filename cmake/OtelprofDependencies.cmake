@@ -3,11 +3,21 @@ find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 pkg_check_modules(LIBBPF REQUIRED libbpf>=1.1)
 pkg_check_modules(LIBELF REQUIRED IMPORTED_TARGET libelf)
-pkg_check_modules(LIBDW REQUIRED IMPORTED_TARGET libdw)
 pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c)
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 if(OTELPROF_NETWORK)
     pkg_check_modules(LIBCURL REQUIRED IMPORTED_TARGET libcurl>=7.87) # CURLOPT_QUICK_EXIT
+endif()
+
+# What is linked for an optional part of the library: nothing, where it is left out.
+set(OTELPROF_DWARF_LIBRARY)
+if(OTELPROF_DWARF)
+    pkg_check_modules(LIBDW IMPORTED_TARGET libdw)
+    if(NOT LIBDW_FOUND)
+        message(FATAL_ERROR "libdw is missing (Debian: libdw-dev). Install it, or configure with -DOTELPROF_DWARF=OFF: "
+            "functions are named then, files, lines and inlined callers are not.")
+    endif()
+    set(OTELPROF_DWARF_LIBRARY PkgConfig::LIBDW)
 endif()
 
 find_program(OTELPROF_CLANG NAMES clang-14 clang REQUIRED)

@@ -42,6 +42,15 @@ install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/otelprof DESTINATION ${CMAKE_INSTA
     FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 install(FILES ${CMAKE_BINARY_DIR}/include/otelprof/version.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/otelprof)
 
+# What those who link the archive link beside it. In otelprof.pc libdw is no module, because its own one asks static
+# users for the development files of bzip2, which the shared libdw that we link does not need.
+set(OTELPROF_PC_LIBS_PRIVATE -pthread)
+set(OTELPROF_ARCHIVE_NEEDS elf protobuf-c z Threads::Threads)
+if(OTELPROF_DWARF)
+    string(PREPEND OTELPROF_PC_LIBS_PRIVATE "-ldw ")
+    list(PREPEND OTELPROF_ARCHIVE_NEEDS dw)
+endif()
+
 # Relative to where it stands: the tree can be moved, and --prefix works at installation.
 set(pkgconfig_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 file(RELATIVE_PATH OTELPROF_PC_TO_PREFIX /${pkgconfig_dir} /)

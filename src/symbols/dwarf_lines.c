@@ -2,6 +2,7 @@
 #include "symbols/dwarf_lines.h"
 
 #include <dwarf.h>
+#include <elfutils/libdwfl.h>
 #include <gelf.h>
 #include <setjmp.h>
 #include <stdlib.h>
@@ -33,6 +34,8 @@ static bool guarded(void (*body)(void *), void *argument) {
     escape = NULL;
     return true;
 }
+
+const char *otp_dwarf_version(void) { return dwfl_version(NULL); }
 
 bool otp_dwarf_present(const struct otp_elf_file *elf) {
     return otp_elf_section(elf, SHT_NULL, ".debug_info") || otp_elf_section(elf, SHT_NULL, ".zdebug_info");

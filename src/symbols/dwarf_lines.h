@@ -2,7 +2,8 @@
 /*
  * Source lines and inlined callers from the DWARF of one file, by libdw on a copy of its debug sections in memory (see
  * dwarf_image.h). Split DWARF (.dwo files, which libdw would map) and
- * shared DWARF (dwz, likewise) are refused. libdw is not thread-safe: one thread for one file.
+ * shared DWARF (dwz, likewise) are refused. libdw is not thread-safe: one thread for one file. In a build without libdw
+ * dwarf_none.c answers, and no file has debug information.
  */
 #ifndef OTP_SYMBOLS_DWARF_LINES_H
 #define OTP_SYMBOLS_DWARF_LINES_H
@@ -32,6 +33,9 @@ struct otp_dwarf_frame {
     uint32_t line;
     uint32_t start_line;
 };
+
+/* The version of libdw, such as "0.188"; NULL: built without it. Any thread. */
+const char *otp_dwarf_version(void);
 
 /* Whether the file has debug information that otp_dwarf_open() would look at. */
 bool otp_dwarf_present(const struct otp_elf_file *elf);

@@ -7,6 +7,7 @@
 
 #include "base/sys.h"
 #include "symbols/clean_name.h"
+#include "symbols/dwarf_lines.h"
 #include "symbols/elf_file.h"
 #include "symbols/kernel.h"
 #include "symbols/named_modules.h"
@@ -43,7 +44,7 @@ static bool make_parts(struct otp_symbols *symbols, const struct otp_symbols_opt
         .index_limit = limit / 8 * 3,
         .dwarf_limit = options->dwarf_limit_bytes ? options->dwarf_limit_bytes : DWARF_LIMIT,
         .dwarf_cpu_permille = options->dwarf_cpu_permille ? options->dwarf_cpu_permille : 10,
-        .no_dwarf = options->no_dwarf,
+        .no_dwarf = options->no_dwarf || !otp_dwarf_version(),
         .debug_directory = symbols->debug_directory,
     };
     symbols->demangle = options->demangle;

@@ -31,7 +31,7 @@ struct otp_symbols_options {
     size_t memory_limit_bytes;   /* names, symbol indexes and results that stay; default 16 MiB */
     size_t dwarf_limit_bytes;    /* debug sections and line tables while a window is worked on; default 64 MiB */
     unsigned dwarf_cpu_permille; /* share of one CPU for debug information, after a first 2 s; default 10; 1000: all */
-    bool no_dwarf;               /* symbol tables only */
+    bool no_dwarf;               /* symbol tables only; always so without libdw */
     otp_demangle_fn demangle;    /* default: C++ names stay mangled */
     const char *debug_directory; /* default /usr/lib/debug; copied */
     const char *kallsyms_path;   /* default /proc/kallsyms; copied */

@@ -64,11 +64,13 @@ int tool_doctor(int argc, char **argv) {
         fputs(tool_doctor_help, stdout);
         return tool_finish(TOOL_OK);
     }
-    printf("otelprof %s\n\nThis process\n", otelprof_version());
+    printf("otelprof %s\n\nThis build\n", otelprof_version());
+    doctor_build();
+    doctor_network();
+    puts("\nThis process");
     doctor_process();
     puts("\nThis machine");
     doctor_machine();
-    doctor_network();
     puts("\nSettings in the environment");
     doctor_settings();
     puts("\nTried");

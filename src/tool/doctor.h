@@ -18,6 +18,9 @@ void doctor_line(enum doctor_mark mark, const char *name, const char *advice, co
 /* Whether a capability is effective: CAP_BPF, CAP_PERFMON, or CAP_SYS_ADMIN, which stands for both. */
 bool doctor_has(int capability);
 
+/* What this build was made without. */
+void doctor_build(void);
+
 /* What this process may do, and what this machine has: looked up, not tried. */
 void doctor_process(void);
 void doctor_machine(void);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What can be read about this process and this machine. */
+/* What can be read about this build, this process and this machine. */
 #include <errno.h>
 #include <linux/capability.h>
 #include <stdint.h>
@@ -13,6 +13,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "symbols/dwarf_lines.h"
 #include "tool/doctor.h"
 #include "tool/text.h"
 
@@ -106,6 +107,16 @@ static void namespace_line(void) {
         doctor_line(DOCTOR_MISSING, "user namespace",
                     "run the service outside of user namespaces (no rootless container)",
                     "not the first one: there the kernel refuses eBPF, whatever the capabilities say");
+}
+
+/* One line for each part that a build may lack. */
+void doctor_build(void) {
+    const char *libdw = otp_dwarf_version();
+    if (libdw)
+        doctor_line(DOCTOR_OK, "source lines", NULL, "libdw %s", libdw);
+    else
+        doctor_line(DOCTOR_NOTE, "source lines", "for those, build with libdw (-DOTELPROF_DWARF=ON)",
+                    "built without libdw: functions are named; files, lines and inlined callers are not");
 }
 
 void doctor_process(void) {

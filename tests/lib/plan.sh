@@ -30,7 +30,8 @@ run_plan() {
         step exports 60 tests/exports/check.sh
         step headers 120 tests/packaging/headers.sh
         step packaging 300 tests/packaging/check.sh
-        step without-network 900 tests/packaging/without_network.sh
+        step without-network 900 tests/packaging/without.sh network
+        step without-dwarf 900 tests/packaging/without.sh dwarf
         step tidy 900 tests/tidy.sh
         step arm64 900 tests/packaging/arm64.sh
         scripts_of integration

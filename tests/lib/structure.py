@@ -19,7 +19,7 @@ ROOMS = {
     "export": ("encode", "profile", "base"),
     "core": ("base", "context", "unwind", "symbols", "capture", "profile", "encode", "export"),
     "network": ("export", "base"),
-    "tool": ("core", "export", "profile", "encode", "base", "preload"),  # doctor looks at the parts
+    "tool": ("core", "export", "profile", "encode", "symbols", "base", "preload"),  # doctor looks at the parts
     "preload": (),
 }
 # The C library's freestanding headers, our own, and the C++ library's, which have no suffix.

@@ -94,7 +94,7 @@ START_TEST(test_debug_file_by_build_id) {
     struct otp_symbols_options options = {.debug_directory = in_folder("debug")};
     symbols = symbols_with(&options);
     ck_assert_str_eq(hidden_name(symbols, &loaded, &line), "hidden1");
-    ck_assert_uint_ge(line, 1);
+    ck_assert_int_eq(line > 0, lines_are_known());
     ck_assert_uint_le(line, 5);
     otp_symbols_free(symbols);
 
@@ -121,7 +121,7 @@ START_TEST(test_debug_file_by_link) {
     uint32_t line;
     struct otp_symbols *symbols = symbols_with(NULL);
     ck_assert_str_eq(hidden_name(symbols, &loaded, &line), "hidden3");
-    ck_assert_uint_ge(line, 1);
+    ck_assert_int_eq(line > 0, lines_are_known());
     otp_symbols_free(symbols);
 
     run("cd '%s' && mkdir .debug && mv lib.so.debug .debug", folder);
@@ -268,10 +268,10 @@ START_TEST(test_descriptors_and_mappings) {
     otp_symbols_free(symbols);
     dup2(saved, 0);
     ck_assert_uint_ge(count, 1);
-    ck_assert_uint_ne(lines[0].line, 0);
+    ck_assert_int_eq(lines[0].line > 0, lines_are_known());
     ck_assert(!took_zero);
     ck_assert(!mapped);
-    ck_assert_uint_eq(during, before + 1);
+    ck_assert_uint_eq(during, before + lines_are_known()); /* the file with the lines */
     ck_assert_uint_eq(after, before);
     folder_remove();
 }

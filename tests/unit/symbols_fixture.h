@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "symbols/dwarf_lines.h"
 #include "symbols/elf_file.h"
 #include "symbols/symbols.h"
 
@@ -99,6 +100,9 @@ static inline struct otp_symbols *symbols_with(const struct otp_symbols_options 
     otp_symbols_begin_window(symbols);
     return symbols;
 }
+
+/* Whether source lines are found at all: not in a build without libdw. */
+static inline bool lines_are_known(void) { return otp_dwarf_version() != NULL; }
 
 static inline struct otp_symbols_stats stats_of(struct otp_symbols *symbols) {
     struct otp_symbols_stats stats;
