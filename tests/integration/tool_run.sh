@@ -134,7 +134,7 @@ test_receiver() {
 
 test_ends() {
     local how plain
-    for how in return exit quick_exit _exit abort spawn vfork; do
+    for how in return exit quick_exit _exit abort spawn vfork stack; do
         take ./target $how
         plain="$status/$out"
         run -o "ends-$how" -r 997 -- ./target $how

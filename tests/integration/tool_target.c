@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A program for `otelprof run`: tool_target HOW uses some CPU time and ends in the way that HOW names. */
+#include <elf.h>
+#include <link.h>
 #include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -82,6 +84,17 @@ static int shown(void) {
     return count ? 94 : 11;
 }
 
+/* Finds the size of a page as a program does that never asks the C library: behind the environment on the stack. */
+static int on_the_stack(char **arguments) {
+    char **at = arguments;
+    for (int list = 0; list < 2; at++)
+        list += *at == NULL;
+    const ElfW(auxv_t) *entry = (const ElfW(auxv_t) *)(void *)at;
+    while (entry->a_type != AT_NULL && entry->a_type != AT_PAGESZ)
+        entry++;
+    return entry->a_type == AT_PAGESZ && (long)entry->a_un.a_val == sysconf(_SC_PAGESIZE) ? 12 : 93;
+}
+
 int main(int argc, char **argv) {
     const char *how = argc > 1 ? argv[1] : "return";
     work();
@@ -101,6 +114,8 @@ int main(int argc, char **argv) {
         return vforked();
     if (strcmp(how, "show") == 0)
         return shown();
+    if (strcmp(how, "stack") == 0)
+        return on_the_stack(argv);
     if (strcmp(how, "daemon") == 0 && argc > 2)
         return detached(argv[2]);
     return 3;
