@@ -308,6 +308,9 @@ static int start_export(struct otp_engine *engine) {
     int result = make_exporter(engine, &exporter);
     if (result)
         return result;
+    if (engine->settings->to_network)
+        otp_log(OTELPROF_LOG_INFO, "otelprof: the receiver is %s%s", exporter->name,
+                options->protocol == OTELPROF_UNSET ? ", the protocol by its port and path" : "");
     const struct otp_worker_config config = {
         .exporter = exporter,
         .resource = otp_resource_set_get(engine->resource),

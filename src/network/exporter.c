@@ -126,6 +126,14 @@ static int open_exporter(const struct otp_network_options *options, struct otp_e
 }
 
 /*
+ * OpenSSL takes itself down in an atexit handler, while our thread may be in the middle of a handshake (openssl issues
+ * 18049 and 24148); unless the first call in the process says that it shall not. A host that came first, or a libcurl
+ * over another library, is left as it is.
+ */
+extern int OPENSSL_init_crypto(uint64_t options, const void *settings) __attribute__((weak));
+#define INIT_NO_ATEXIT 0x00080000u /* openssl/crypto.h: OPENSSL_INIT_NO_ATEXIT */
+
+/*
  * libcurl's global state is the process's: set up here, and never taken down, since the host may use it too. Safe
  * beside other threads from 7.84 on, where it says so.
  */
@@ -133,6 +141,8 @@ static int prepare(char *error, size_t error_size) {
     static bool done;
     if (done)
         return 0;
+    if (OPENSSL_init_crypto)
+        OPENSSL_init_crypto(INIT_NO_ATEXIT, NULL);
     CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
     const curl_version_info_data *version = curl_version_info(CURLVERSION_NOW);
     if (code || !(version->features & CURL_VERSION_HTTP2) || !(version->features & CURL_VERSION_ASYNCHDNS)) {

@@ -20,8 +20,8 @@ import h2.events
 import answers
 import peers
 
-CONNECTION_MODES = ("hang", "slow-read", "reset-mid-body", "wrong-certificate")
 HUGE_BYTES = 64 << 20
+LATE_SECONDS = 0.3
 
 
 class FailingServer:
@@ -212,6 +212,8 @@ class GrpcConnection:
         if mode == "garbage":
             self.connection.sendall(os.urandom(500))
             return False
+        if mode == "late":
+            time.sleep(LATE_SECONDS)
         if mode == "goaway":
             self.http2.close_connection(error_code=h2.errors.ErrorCodes.NO_ERROR, last_stream_id=0)
             self.send()
