@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -16,8 +15,6 @@ static ssize_t real_read_memory(const struct iovec *local, const struct iovec *r
     return process_vm_readv(getpid(), local, 1, remote, 1, 0);
 }
 
-static int real_eventfd(unsigned int initial, int flags) { return eventfd(initial, flags); }
-
 static int real_perf_event_open(struct perf_event_attr *attributes, pid_t pid, int cpu, int group,
                                 unsigned long flags) {
     return (int)syscall(SYS_perf_event_open, attributes, pid, cpu, group, flags);
@@ -27,9 +24,9 @@ static int real_perf_event_open(struct perf_event_attr *attributes, pid_t pid, i
     {                                                                                                                  \
         .malloc = malloc, .calloc = calloc, .realloc = realloc, .mmap = mmap, .madvise = madvise, .open = real_open,   \
         .read = read, .pread = pread, .write = write, .fstat = fstat, .fsync = fsync, .rename = rename,                \
-        .unlink = unlink, .mkdir = mkdir, .getrandom = getrandom, .read_memory = real_read_memory,                     \
-        .eventfd = real_eventfd, .memfd_create = memfd_create, .thread_create = pthread_create,                        \
-        .perf_event_open = real_perf_event_open, .clock_gettime = clock_gettime,                                       \
+        .unlink = unlink, .mkdir = mkdir, .getrandom = getrandom, .read_memory = real_read_memory, .pipe2 = pipe2,     \
+        .memfd_create = memfd_create, .thread_create = pthread_create, .perf_event_open = real_perf_event_open,        \
+        .clock_gettime = clock_gettime,                                                                                \
     }
 
 #ifdef OTP_SYS_SWAPPABLE

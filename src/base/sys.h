@@ -35,7 +35,7 @@ struct otp_sys {
     int (*mkdir)(const char *path, mode_t mode);
     ssize_t (*getrandom)(void *buffer, size_t size, unsigned int flags);
     ssize_t (*read_memory)(const struct iovec *local, const struct iovec *remote); /* process_vm_readv on ourselves */
-    int (*eventfd)(unsigned int initial, int flags);
+    int (*pipe2)(int ends[2], int flags);
     int (*memfd_create)(const char *name, unsigned int flags);
     int (*thread_create)(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument);
     int (*perf_event_open)(struct perf_event_attr *attributes, pid_t pid, int cpu, int group, unsigned long flags);

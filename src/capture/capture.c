@@ -248,7 +248,10 @@ size_t otp_capture_drain(struct otp_capture *capture, otp_capture_record_fn rece
     return otp_ring_drain(capture->ring, receiver, user);
 }
 
-int otp_capture_wake_fd(const struct otp_capture *capture) { return capture->set.shared[OTP_MAP_RING].fd; }
+int otp_capture_wake_fd(const struct otp_capture *capture) {
+    const struct otp_descriptor *ring = &capture->set.shared[OTP_MAP_RING];
+    return otp_descriptor_intact(ring) ? ring->fd : -1;
+}
 
 bool otp_capture_intact(const struct otp_capture *capture) {
     return otp_descriptor_intact(&capture->set.shared[OTP_MAP_RING]) &&

@@ -75,7 +75,7 @@ void otp_capture_grow_abandon(struct otp_capture *capture);
 typedef void (*otp_capture_record_fn)(void *user, const void *record, size_t size);
 size_t otp_capture_drain(struct otp_capture *capture, otp_capture_record_fn receiver, void *user);
 
-/* The descriptor that becomes readable when a program asks for attention. */
+/* The descriptor that becomes readable when a program asks for attention; -1 if somebody closed it. */
 int otp_capture_wake_fd(const struct otp_capture *capture);
 
 /* True when nobody closed or replaced the descriptors that are needed for running. */

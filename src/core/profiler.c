@@ -2,15 +2,12 @@
 #include "core/profiler.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -19,6 +16,7 @@
 #include "base/thread.h"
 #include "core/diagnosis.h"
 #include "core/engine.h"
+#include "core/wake.h"
 
 /* What other threads want, and what the profiler thread has done of it. Under `lock`. */
 struct orders {
@@ -39,7 +37,7 @@ struct otp_profiler {
     struct otp_profiler_options options;
     struct otp_engine *engine; /* the profiler thread's own */
     pthread_t thread;
-    int wake; /* eventfd */
+    struct otp_wake wake;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* on CLOCK_MONOTONIC */
     struct orders orders;
@@ -98,11 +96,11 @@ static bool obey(struct otp_profiler *profiler) {
 }
 
 static void wait_for_something(struct otp_profiler *profiler) {
-    struct pollfd wait[2] = {{profiler->wake, POLLIN, 0}, {otp_engine_wake_fd(profiler->engine), POLLIN, 0}};
+    struct pollfd wait[2] = {{otp_wake_fd(&profiler->wake), POLLIN, 0},
+                             {otp_engine_wake_fd(profiler->engine), POLLIN, 0}};
     int ready = poll(wait, 2, (int)otp_engine_patience_ms(profiler->engine));
-    uint64_t count;
-    if (ready > 0 && (wait[0].revents & POLLIN) && otp_sys.read(profiler->wake, &count, sizeof(count)) < 0)
-        ready = -1;
+    if (ready > 0 && (wait[0].revents & POLLIN))
+        otp_wake_clear(&profiler->wake);
     /* A descriptor that was taken from us must not make the loop spin. */
     if (ready < 0 || ((wait[0].revents | wait[1].revents) & (POLLERR | POLLNVAL | POLLHUP)))
         nanosleep(&(struct timespec){0, 50000000}, NULL);
@@ -137,23 +135,12 @@ static void *body(void *argument) {
 /* ------------------------------------------------------------------------------------- the others' side */
 
 static void give_back(struct otp_profiler *profiler) {
-    if (profiler->wake >= 0)
-        close(profiler->wake);
+    otp_wake_close(&profiler->wake);
     otp_engine_free(profiler->engine);
     otp_settings_free(&profiler->options.settings);
     pthread_cond_destroy(&profiler->changed);
     pthread_mutex_destroy(&profiler->lock);
     free(profiler);
-}
-
-/* Above 2: a host that runs without stdin, stdout or stderr must not find us there. */
-static int wake_descriptor(void) {
-    int fd = otp_sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (fd < 0 || fd > STDERR_FILENO)
-        return fd;
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    close(fd);
-    return high;
 }
 
 static struct otp_profiler *make(const struct otp_profiler_options *options) {
@@ -168,7 +155,7 @@ static struct otp_profiler *make(const struct otp_profiler_options *options) {
     pthread_cond_init(&profiler->changed, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&profiler->lock, NULL);
-    profiler->wake = wake_descriptor();
+    profiler->wake.ends[0] = profiler->wake.ends[1] = -1;
     return profiler;
 }
 
@@ -179,9 +166,7 @@ int otp_profiler_start(struct otp_profiler **out, const struct otp_profiler_opti
         otp_settings_free(&settings);
         return otp_error(OTELPROF_E_MEMORY, "out of memory for the profiler");
     }
-    int result = 0;
-    if (profiler->wake < 0)
-        result = otp_error_errno(OTELPROF_E_SYSTEM, errno, "eventfd");
+    int result = otp_wake_open(&profiler->wake);
     profiler->engine = otp_engine_new(&profiler->options.settings, options->demangle, options->network);
     if (!result && !profiler->engine)
         result = otp_error(OTELPROF_E_MEMORY, "out of memory for the profiler");
@@ -193,13 +178,6 @@ int otp_profiler_start(struct otp_profiler **out, const struct otp_profiler_opti
     }
     *out = profiler;
     return 0;
-}
-
-static void wake_up(struct otp_profiler *profiler) {
-    uint64_t one = 1;
-    /* If the descriptor was closed by somebody, the thread looks after its patience all the same. */
-    if (otp_sys.write(profiler->wake, &one, sizeof(one)) < 0)
-        return;
 }
 
 /* Waits under the lock until the deadline. False: it passed. */
@@ -234,7 +212,7 @@ int otp_profiler_switch(struct otp_profiler *profiler, uint32_t on, uint32_t off
     if (!result) {
         profiler->orders.types = (profiler->orders.types | on) & ~off;
         uint32_t serial = ++profiler->orders.types_serial;
-        wake_up(profiler);
+        otp_wake_up(&profiler->wake);
         while (profiler->orders.types_done < serial && !profiler->orders.ended && wait_changed(profiler, deadline_ns))
             ;
         if (profiler->orders.types_done < serial)
@@ -251,7 +229,7 @@ int otp_profiler_flush(struct otp_profiler *profiler, uint64_t deadline_ns) {
     int result = running(profiler) ? 0 : otp_error(OTELPROF_E_STATE, "not running");
     if (!result) {
         uint32_t serial = ++profiler->orders.flush_serial;
-        wake_up(profiler);
+        otp_wake_up(&profiler->wake);
         while (profiler->orders.flush_done < serial && !profiler->orders.ended && wait_changed(profiler, deadline_ns))
             ;
         if (profiler->orders.flush_done < serial)
@@ -264,7 +242,7 @@ int otp_profiler_flush(struct otp_profiler *profiler, uint64_t deadline_ns) {
 static bool wait_ended(struct otp_profiler *profiler, uint64_t deadline_ns) {
     pthread_mutex_lock(&profiler->lock);
     profiler->orders.stop = true;
-    wake_up(profiler);
+    otp_wake_up(&profiler->wake);
     while (!profiler->orders.ended && wait_changed(profiler, deadline_ns))
         ;
     bool ended = profiler->orders.ended;
@@ -300,6 +278,6 @@ void otp_profiler_notes(struct otp_profiler *profiler, char *text, size_t size) 
 }
 
 void otp_profiler_forked_child(struct otp_profiler *profiler) {
-    close(profiler->wake);
+    otp_wake_close(&profiler->wake);
     otp_engine_forked_child(profiler->engine);
 }

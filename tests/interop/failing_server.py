@@ -2,13 +2,15 @@
 """A receiver of OTLP profiles that misbehaves as it is told, over HTTP/1.1 and over gRPC (HTTP/2 by h2).
 
 FailingServer(mode, protocol) listens on a free port of 127.0.0.1 until stop(). With `then` and `after`, the mode changes
-once that many requests (or connections, where no request is read) have come.
+once that many requests (or connections, where no request is read) have come. As a program, `failing_server.py MODE
+PROTOCOL` says where it listens, and ends when its input does.
 """
 
 import os
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 
@@ -246,3 +248,14 @@ class GrpcConnection:
                 self.http2.receive_data(data)
             self.http2.send_data(stream, bytes(16384))
             self.send()
+
+
+def main(mode, protocol):
+    server = FailingServer(mode, protocol)
+    print(server.url(), flush=True)
+    sys.stdin.read()
+    server.stop()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
