@@ -27,8 +27,9 @@ LATE_SECONDS = 0.3
 
 
 class FailingServer:
-    def __init__(self, mode, protocol, *, then=None, after=0, certificate=None, key=None):
+    def __init__(self, mode, protocol, *, then=None, after=0, certificate=None, key=None, proxy=False):
         self.mode, self.then, self.after = mode, then, after
+        self.proxy = proxy  # asked for another host: over gRPC by a tunnel, which leads here too
         self.protocol = protocol
         self.requests = peers.Requests()
         self.stopping = False
@@ -89,6 +90,8 @@ class FailingServer:
             elif self.protocol == "http":
                 HttpConnection(self, connection).run()
             else:
+                if self.proxy:
+                    open_tunnel(connection)
                 GrpcConnection(self, connection).run()
         except (OSError, h2.exceptions.H2Error):
             pass
@@ -101,6 +104,18 @@ class FailingServer:
             if mode == "slow-read" and not connection.recv(1024):
                 return
             time.sleep(1)
+
+
+def open_tunnel(connection):
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        data = connection.recv(1)
+        if not data:
+            raise OSError("no request for a tunnel")
+        head += data
+    if not head.startswith(b"CONNECT "):
+        raise OSError("not asked for a tunnel")
+    connection.sendall(b"HTTP/1.1 200 yes\r\n\r\n")
 
 
 def close(connection):

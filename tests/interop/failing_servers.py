@@ -64,9 +64,18 @@ def made_smaller(stats, server):
     return nothing_arrives(stats, server) and stats["failed"] > 0 and len(server.requests.all()) < 100
 
 
+def through_proxy(stats, server):
+    """The requests name the host that only the proxy knows."""
+    hosts = {request.headers.get("host") or request.headers.get(":authority") for request in server.requests.all()}
+    return everything_arrives(stats, server) and hosts == {BEHIND_PROXY}
+
+
+BEHIND_PROXY = "receiver.invalid:4310"
+
 # mode, protocols, what must be so, further arguments of the server
 ROWS = [
     ("ok", "both", everything_arrives, {}),
+    ("ok", "both", through_proxy, {"proxy": True}),
     ("refuse", "both", tried_again, {}),
     ("hang", "both", lambda stats, _: stats["exported"] == 0 and stats["retries"] > 0, {}),
     ("slow-read", "both", lambda stats, _: stats["exported"] == 0, {}),
@@ -104,6 +113,7 @@ class Row:
     def __init__(self, mode, protocol, judge, arguments, certificates):
         self.mode, self.protocol, self.judge = mode, protocol, judge
         self.name = f"{mode} {protocol}" + (f" then {arguments['then']}" if "then" in arguments else "")
+        self.name += " by proxy" if "proxy" in arguments else ""
         self.arguments = dict(arguments)
         if "certificate" in arguments:
             name = certificates / arguments["certificate"]
@@ -124,6 +134,10 @@ class Row:
         """The findings: what is not as it must be."""
         server = FailingServer(self.mode, self.protocol, **self.arguments)
         self.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = server.url()
+        if server.proxy:
+            self.environment.update(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://{BEHIND_PROXY}", http_proxy=server.url())
+        else:  # not for this host
+            self.environment["http_proxy"] = "http://127.0.0.1:9"
         arguments = [sender, str(SECONDS), str(FLUSH_MS), str(SHUTDOWN_MS)]
         done = subprocess.run(arguments, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
         server.stop()
