@@ -78,8 +78,10 @@ static enum otp_delivery http_success(const struct otp_reply *reply, struct otp_
     if (reply->content_type && !strncasecmp(reply->content_type, "application/json", 16))
         return OTP_DELIVERED; /* not what was asked for, but a receiver of OTLP */
     if (!is_protobuf(reply->content_type) && reply->body_size) {
-        snprintf(answer->text, sizeof(answer->text), "HTTP %ld, but not from a receiver of profiles (%.40s)",
-                 reply->http_status, reply->content_type ? reply->content_type : "no content type");
+        const char *type = reply->content_type ? reply->content_type : "no content type";
+        snprintf(answer->text, sizeof(answer->text), "HTTP %ld, but not from a receiver of profiles",
+                 reply->http_status);
+        otp_reply_quote(answer->text, type, strnlen(type, 40));
         answer->final = true;
         return OTP_DELIVERY_UNKNOWN;
     }

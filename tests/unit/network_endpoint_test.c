@@ -139,6 +139,7 @@ START_TEST(pair_for_wakeups_is_found_and_closed_on_exec) {
     ck_assert(!otp_sockets_wakeup_intact(&sockets) && !otp_sockets_intact(&sockets));
     otp_sockets_close_all(&sockets);
     ck_assert_int_ge(fcntl(fd, F_GETFD), 0); /* not ours: stays */
+    curl_multi_cleanup(multi);               /* closes its numbers, whosever they are */
 }
 END_TEST
 

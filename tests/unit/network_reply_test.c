@@ -85,8 +85,9 @@ START_TEST(http_bodies_are_read_by_their_type) {
     http(404, "text/html", "<html>", 6, NULL);
     ck_assert_str_eq(answer.text, "HTTP 404 no receiver of profiles at this path");
     ck_assert_int_eq(http(400, "text/plain", "http: request body too large", 28, NULL), OTP_DELIVERY_TOO_LARGE);
-    ck_assert_int_eq(http(200, "text/html", "<html>welcome", 13, NULL), OTP_DELIVERY_UNKNOWN); /* a portal, say */
+    ck_assert_int_eq(http(200, "text/\x01html", "<html>welcome", 13, NULL), OTP_DELIVERY_UNKNOWN); /* a portal, say */
     ck_assert(answer.final);
+    ck_assert_str_eq(answer.text, "HTTP 200, but not from a receiver of profiles: text/ html");
     ck_assert_int_eq(http(200, "application/json", "{}", 2, NULL), OTP_DELIVERED);
     ck_assert_int_eq(http(200, PROTOBUF, "\xff\xff\xff", 3, NULL), OTP_DELIVERED);
     const struct otp_reply huge = {.http_status = 200, .content_type = PROTOBUF, .body_cut = true};
