@@ -147,6 +147,10 @@ static bool may_ask(struct otp_sender *sender) {
     return now >= sender->not_before_ns || sender->host.pause(sender->host.user, sender->not_before_ns);
 }
 
+static bool stops(const struct otp_sender *sender) {
+    return sender->host.deadline(sender->host.user, UINT64_MAX) != UINT64_MAX;
+}
+
 struct otp_sent otp_sender_send(struct otp_sender *sender, const void *bytes, size_t size) {
     struct otp_sent sent = {.delivery = OTP_DELIVERY_FAILED};
     struct otp_answer answer;
@@ -172,6 +176,10 @@ struct otp_sent otp_sender_send(struct otp_sender *sender, const void *bytes, si
         }
         if (now + pause - begin > sender->limits.give_up_ns) {
             say_trouble(sender, &answer, "given up");
+            break;
+        }
+        if (stops(sender)) {
+            say_trouble(sender, &answer, "no other attempt, as otelprof stops");
             break;
         }
         say_again(sender, &answer, pause);

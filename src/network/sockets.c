@@ -24,6 +24,8 @@ static bool is_ours(const struct otp_socket *known) {
     return !fstat(known->fd, &status) && status.st_dev == known->device && status.st_ino == known->inode;
 }
 
+static bool is_lost(const struct otp_socket *known) { return known->fd >= 0 && !is_ours(known); }
+
 static bool identify(struct otp_socket *known, int fd) {
     struct stat status;
     if (fstat(fd, &status))
@@ -69,6 +71,12 @@ static int close_socket(void *user, curl_socket_t fd) {
         return ours ? close(fd) : 0;
     }
     return 0;
+}
+
+void otp_sockets_forget_closed(struct otp_sockets *sockets) {
+    for (int i = 0; i < OTP_SOCKETS_MAX; i++)
+        if (is_lost(&sockets->known[i]))
+            __atomic_store_n(&sockets->known[i].fd, -1, __ATOMIC_RELEASE);
 }
 
 void otp_sockets_attach(struct otp_sockets *sockets, CURL *handle) {
@@ -169,8 +177,6 @@ void otp_sockets_adopt_wakeup(struct otp_sockets *sockets, CURLM *multi) {
 }
 
 /* ----------------------------------------------------------------------------------------------------- use */
-
-static bool is_lost(const struct otp_socket *known) { return known->fd >= 0 && !is_ours(known); }
 
 bool otp_sockets_intact(const struct otp_sockets *sockets) {
     for (int i = 0; i < OTP_SOCKETS_MAX; i++)

@@ -39,6 +39,12 @@ CURLM *otp_sockets_multi(void);
  */
 void otp_sockets_adopt_wakeup(struct otp_sockets *sockets, CURLM *multi);
 
+/*
+ * After a call of libcurl, where the numbers were ours before it: those that are not were closed by libcurl, which does
+ * not say so of sockets that have no connection yet (7.88: cf_socket_close in lib/cf-socket.c).
+ */
+void otp_sockets_forget_closed(struct otp_sockets *sockets);
+
 /* True if every number still stands for what we opened. */
 bool otp_sockets_intact(const struct otp_sockets *sockets);
 

@@ -210,10 +210,16 @@ static bool open_handles(struct otp_transfer *transfer) {
 }
 
 /* Somebody closed our descriptors, and they may be others' now: what held them is left behind, as it is. */
-static bool renew_handles(struct otp_transfer *transfer) {
+static void leave_behind(struct otp_transfer *transfer) {
     transfer->easy = NULL;
     transfer->multi = NULL;
     transfer->plain = transfer->compressed = NULL;
+}
+
+static bool have_handles(struct otp_transfer *transfer) {
+    if (transfer->multi && otp_sockets_intact(&transfer->sockets))
+        return true;
+    leave_behind(transfer);
     return ++transfer->broken <= BROKEN_MAX && open_handles(transfer);
 }
 
@@ -232,6 +238,15 @@ static bool begin(struct otp_transfer *transfer, const struct otp_body *body) {
     return !curl_multi_add_handle(transfer->multi, easy);
 }
 
+static void finish(struct otp_transfer *transfer) {
+    if (!otp_sockets_intact(&transfer->sockets))
+        return; /* libcurl would close what is another's now; the next post leaves it behind */
+    otp_fork_gate_enter();
+    curl_multi_remove_handle(transfer->multi, transfer->easy);
+    otp_sockets_forget_closed(&transfer->sockets);
+    otp_fork_gate_leave();
+}
+
 /* The time left, in ms, rounded up; 0: it is over. */
 static int left_ms(const struct otp_transfer *transfer, uint64_t deadline_ns) {
     uint64_t hurry = atomic_load(&transfer->hurry_ns), now = otp_clock_ns(CLOCK_MONOTONIC);
@@ -242,21 +257,27 @@ static int left_ms(const struct otp_transfer *transfer, uint64_t deadline_ns) {
     return left < 1000 ? (int)left : 1000;
 }
 
-/* Drives the transfer until it has ended: CURLE_OK, and *code tells how; or until the deadline. */
+/* Drives the transfer until it has ended, and says how; or until the deadline. */
 static CURLcode drive(struct otp_transfer *transfer, uint64_t deadline_ns) {
     int running = 1, messages, left;
-    while ((left = left_ms(transfer, deadline_ns)) > 0) {
+    do { /* once in any case: only that makes libcurl forget the answer before this one */
         otp_fork_gate_enter();
         CURLMcode code = curl_multi_perform(transfer->multi, &running);
         CURLMsg *message = code || running ? NULL : curl_multi_info_read(transfer->multi, &messages);
+        otp_sockets_forget_closed(&transfer->sockets);
         otp_fork_gate_leave();
         if (code)
             return CURLE_FAILED_INIT;
         if (message)
             return message->data.result;
-        if (curl_multi_poll(transfer->multi, NULL, 0, left, NULL))
+        left = left_ms(transfer, deadline_ns);
+        if (left && curl_multi_poll(transfer->multi, NULL, 0, left, NULL))
             return CURLE_FAILED_INIT;
-    }
+        if (!otp_sockets_intact(&transfer->sockets)) {
+            snprintf(transfer->error, sizeof(transfer->error), "somebody closed the exporter's descriptors");
+            return CURLE_SEND_ERROR;
+        }
+    } while (left);
     return CURLE_OPERATION_TIMEDOUT;
 }
 
@@ -265,15 +286,22 @@ void otp_transfer_post(struct otp_transfer *transfer, const struct otp_body *bod
     curl_off_t sent = 0;
     *result = (struct otp_transfer_result){.code = CURLE_FAILED_INIT};
     *reply = (struct otp_reply){0};
-    if ((!transfer->multi || !otp_sockets_intact(&transfer->sockets)) && !renew_handles(transfer)) {
+    if (!left_ms(transfer, deadline_ns)) {
+        result->code = CURLE_OPERATION_TIMEDOUT;
+        snprintf(result->error, sizeof(result->error), "no time was left");
+        return;
+    }
+    if (!have_handles(transfer)) {
         snprintf(result->error, sizeof(result->error), "somebody closed the exporter's descriptors, too often");
         return;
     }
     otp_fork_gate_enter();
     bool begun = begin(transfer, body);
     otp_fork_gate_leave();
-    if (!begun)
+    if (!begun) {
+        snprintf(result->error, sizeof(result->error), "libcurl does not begin");
         return;
+    }
     result->code = drive(transfer, deadline_ns);
     if (curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_UPLOAD_T, &sent))
         sent = 0;
@@ -282,9 +310,7 @@ void otp_transfer_post(struct otp_transfer *transfer, const struct otp_body *bod
     read_reply(transfer, reply);
     snprintf(result->error, sizeof(result->error), "%.150s",
              transfer->error[0] ? transfer->error : curl_easy_strerror(result->code));
-    otp_fork_gate_enter();
-    curl_multi_remove_handle(transfer->multi, transfer->easy);
-    otp_fork_gate_leave();
+    finish(transfer);
 }
 
 void otp_transfer_hurry(struct otp_transfer *transfer, uint64_t deadline_ns) {

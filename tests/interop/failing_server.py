@@ -38,7 +38,7 @@ class FailingServer:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.context.load_cert_chain(certificate, key)
             self.context.set_alpn_protocols(["h2"] if protocol == "grpc" else ["http/1.1"])
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=0 if mode == "unreachable" else None)
         self.port = self.listener.getsockname()[1]
         self.open = []
         self.thread = threading.Thread(target=self.accept, daemon=True)
@@ -46,8 +46,18 @@ class FailingServer:
             self.listener.close()
             if then:
                 threading.Timer(after, self.listen_again).start()
+        elif mode == "unreachable":
+            self.fill_backlog()
         else:
             self.thread.start()
+
+    def fill_backlog(self):
+        """Whoever comes then gets no answer to his SYN."""
+        for _ in range(4):
+            connection = socket.socket()
+            connection.setblocking(False)
+            connection.connect_ex(("127.0.0.1", self.port))
+            self.open.append(connection)
 
     def listen_again(self):
         """After a refusal: `after` is in seconds then."""

@@ -78,6 +78,7 @@ ROWS = [
     ("ok", "both", through_proxy, {"proxy": True}),
     ("refuse", "both", tried_again, {}),
     ("hang", "both", lambda stats, _: stats["exported"] == 0 and stats["retries"] > 0, {}),
+    ("unreachable", "both", tried_again, {}),
     ("slow-read", "both", lambda stats, _: stats["exported"] == 0, {}),
     ("reset-mid-body", "both", lambda stats, _: stats["exported"] == 0 and stats["retries"] > 0, {}),
     ("400", "http", refused_for_good, {}),
