@@ -38,7 +38,9 @@ run_plan() {
         interop_tests
     fi
     build_and_unit_tests asan
+    step delivery-asan 600 tests/lib/delivery_sanitized.sh "$build_root/asan" "$build_root/test-work/delivery-asan"
     build_and_unit_tests tsan
+    step delivery-tsan 600 tests/lib/delivery_sanitized.sh "$build_root/tsan" "$build_root/test-work/delivery-tsan"
     step lifecycle-tsan 600 tests/lib/lifecycle_tsan.sh "$build_root/tsan" "$build_root/test-work/lifecycle-tsan"
     step no-secrets 120 tests/lib/no_secrets.sh "$RUN_LOGS" "$build_root/test-work"
     step decoder-mutants-of-real-files 300 tests/lib/mutants_of_real_files.sh "$build_root/test-work"
