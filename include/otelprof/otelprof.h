@@ -208,8 +208,8 @@ struct otelprof_options {
     const char *client_key;
     /* OTEL_EXPORTER_OTLP_INSECURE: 1 means clear text for an endpoint without http:// or https://; default 0 */
     int64_t insecure;
-    /* OTEL_EXPORTER_OTLP_TIMEOUT: of one attempt to send a request, in ms, 1 to 600000; default 10000. What may be
-     * taken later is tried again for 5 minutes, at growing distances of 30 s at most. */
+    /* OTEL_EXPORTER_OTLP_TIMEOUT: of one attempt to send a request, in ms, to 600000; default 10000. 0: none but the
+     * longest. What may be taken later is tried again for 5 minutes, at growing distances of 30 s at most. */
     int64_t export_timeout_ms;
     /* OTELPROF_PROXY: URL of an HTTP proxy; "none": none. Not set: https_proxy, HTTPS_PROXY or http_proxy, by the
      * endpoint's scheme, but for the hosts in no_proxy or NO_PROXY, and never for localhost. */

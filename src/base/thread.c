@@ -21,6 +21,8 @@ static size_t overhead = OVERHEAD_GUESS;
 
 void otp_thread_set_overhead(size_t bytes) { overhead = bytes ? bytes : OVERHEAD_GUESS; }
 
+size_t otp_thread_overhead(void) { return overhead; }
+
 /* Room for 8192 CPUs, the most that Linux can be built for on x86-64. */
 #define CPU_WORDS (8192 / 8 / sizeof(unsigned long))
 

@@ -15,6 +15,7 @@
  * the first otp_thread_start(), on a thread that may take the loader's lock. 0: not known.
  */
 void otp_thread_set_overhead(size_t bytes);
+size_t otp_thread_overhead(void);
 
 /*
  * Starts a joinable thread: all signals blocked, normal scheduling class, allowed on every CPU that the process's main

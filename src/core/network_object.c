@@ -2,6 +2,7 @@
 #include "core/network_object.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <link.h>
 #include <stdbool.h>
@@ -48,7 +49,9 @@ static void *open_beside(const char *directory) {
     char path[PATH_MAX];
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         int size = snprintf(path, sizeof(path), "%s%s" OTP_NETWORK_OBJECT, directory, places[i]);
-        void *object = size < PATH_MAX && !access(path, R_OK) ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+        void *object = size < PATH_MAX && !faccessat(AT_FDCWD, path, R_OK, AT_EACCESS)
+                           ? dlopen(path, RTLD_NOW | RTLD_LOCAL)
+                           : NULL;
         if (object)
             return object;
     }

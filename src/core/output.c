@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/thread.h"
 #include "export/callback.h"
 #include "export/file.h"
 #include "export/tee.h"
@@ -44,6 +45,7 @@ static int open_network(const struct otp_output_choice *choice, struct otp_expor
         .no_proxy = choice->settings->no_proxy,
         .timeout_ns = (uint64_t)options->export_timeout_ms * NANOS_PER_MS,
         .memory_bytes = choice->network_memory,
+        .thread_overhead = otp_thread_overhead(),
     };
     char error[200] = "";
     int result = choice->network->open(&network, exporter, error, sizeof(error));

@@ -54,6 +54,7 @@ struct number {
             {"OTEL_EXPORTER_OTLP_PROFILES_" name, "OTEL_EXPORTER_OTLP_" name}, minimum, maximum, fallback, names       \
     }
 #define MIB ((int64_t)1 << 20)
+#define EXPORT_TIMEOUT_MAX_MS 600000
 
 static const struct number numbers[] = {
     NUMBER(rate_hz, "OTELPROF_RATE", 1, 10000, 99, NULL),
@@ -71,7 +72,7 @@ static const struct number numbers[] = {
     OTLP_NUMBER(protocol, "PROTOCOL", 0, OTELPROF_PROTOCOL_HTTP, OTELPROF_UNSET, protocols),
     OTLP_NUMBER(compression, "COMPRESSION", 0, OTELPROF_COMPRESSION_GZIP, OTELPROF_COMPRESSION_GZIP, compressions),
     OTLP_NUMBER(insecure, "INSECURE", 0, 1, 0, booleans),
-    OTLP_NUMBER(export_timeout_ms, "TIMEOUT", 1, 600000, 10000, NULL),
+    OTLP_NUMBER(export_timeout_ms, "TIMEOUT", 0, EXPORT_TIMEOUT_MAX_MS, 10000, NULL),
     NUMBER(log_level, "OTELPROF_LOG_LEVEL", 0, OTELPROF_LOG_DEBUG, OTELPROF_LOG_INFO, log_levels),
 };
 #define NUMBER_COUNT (sizeof(numbers) / sizeof(numbers[0]))
@@ -177,10 +178,13 @@ static int settle_number(struct otp_settings *settings, const struct number *num
                          (long long)*field, (long long)number->minimum, (long long)number->maximum);
     }
     *field = number->fallback;
-    size_t which;
-    const char *value = first_variable(settings, number->variables, 2, &which);
-    if (value && !parse_number(number, value, field))
-        warn(settings, "%s is not understood and ignored: %.40s", number->variables[which], value);
+    for (size_t i = 0; i < 2; i++) {
+        const char *value = variable(settings, number->variables[i]);
+        if (value && parse_number(number, value, field))
+            break;
+        if (value)
+            warn(settings, "%s is not understood and ignored: %.40s", number->variables[i], value);
+    }
     return 0;
 }
 
@@ -279,11 +283,14 @@ static bool is_true(const char *value) { return value && (!strcasecmp(value, "tr
 
 /* What the headers are is not said: they hold secrets. */
 static int settle_headers(struct otp_settings *settings, bool by_program) {
-    int result = otp_headers_lines(settings->options.headers, &settings->header_lines);
+    char left_out[OTP_HEADER_NAME];
+    int result = otp_headers_lines(settings->options.headers, &settings->header_lines, left_out);
+    if (*left_out)
+        warn(settings, "the header %s is the exporter's own, and ignored", left_out);
     if (result != OTELPROF_E_INVALID || by_program)
         return result;
     warn(settings, "OTEL_EXPORTER_OTLP_HEADERS is ignored: %s", otp_error_text());
-    return otp_headers_lines("", &settings->header_lines);
+    return otp_headers_lines("", &settings->header_lines, left_out);
 }
 
 /* The variables that other programs obey too; curl is told, and reads none by itself. */
@@ -327,6 +334,8 @@ int otp_settings_make(struct otp_settings *settings, const struct otelprof_optio
         result = settle_number(settings, &numbers[i]);
     if (!result)
         result = settle_profiles(settings);
+    if (!settings->options.export_timeout_ms)
+        settings->options.export_timeout_ms = EXPORT_TIMEOUT_MAX_MS; /* "no limit" */
     if (result)
         return result; /* no string is owned yet */
     bool headers_by_program = settings->options.headers != NULL;

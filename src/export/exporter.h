@@ -35,8 +35,8 @@ struct otp_exporter_ops {
                               struct otp_answer *answer);
     /* Any thread, during a send() too: the present one, and those to come, end by `deadline_ns`. May be NULL. */
     void (*hurry)(struct otp_exporter *exporter, uint64_t deadline_ns);
-    /* In the forked child, async-signal-safe: closes descriptors; nothing else is used again. May be NULL. */
-    void (*forked_child)(struct otp_exporter *exporter);
+    /* Any thread: CPU time of a thread of its own, in ns. May be NULL: it has none. */
+    uint64_t (*cpu_ns)(struct otp_exporter *exporter);
     void (*close)(struct otp_exporter *exporter); /* frees it; not under a send() */
 };
 

@@ -151,12 +151,17 @@ static bool stops(const struct otp_sender *sender) {
     return sender->host.deadline(sender->host.user, UINT64_MAX) != UINT64_MAX;
 }
 
+/* No time is left for an attempt. */
+static bool is_over(const struct otp_sender *sender) {
+    return sender->host.deadline(sender->host.user, UINT64_MAX) <= otp_clock_ns(CLOCK_MONOTONIC);
+}
+
 struct otp_sent otp_sender_send(struct otp_sender *sender, const void *bytes, size_t size) {
     struct otp_sent sent = {.delivery = OTP_DELIVERY_FAILED};
     struct otp_answer answer;
     bool unknown = false;
     uint64_t begin = otp_clock_ns(CLOCK_MONOTONIC);
-    if (!may_ask(sender))
+    if (!may_ask(sender) || is_over(sender))
         return sent;
     for (;; sender->attempts++) {
         sent.delivery = attempt(sender, bytes, size, &answer);

@@ -46,10 +46,9 @@ static void tee_hurry(struct otp_exporter *exporter, uint64_t deadline_ns) {
         first->ops->hurry(first, deadline_ns);
 }
 
-static void tee_forked_child(struct otp_exporter *exporter) {
+static uint64_t tee_cpu_ns(struct otp_exporter *exporter) {
     struct otp_exporter *first = tee_of(exporter)->first;
-    if (first->ops->forked_child)
-        first->ops->forked_child(first);
+    return first->ops->cpu_ns ? first->ops->cpu_ns(first) : 0;
 }
 
 static void tee_close(struct otp_exporter *exporter) {
@@ -60,7 +59,7 @@ static void tee_close(struct otp_exporter *exporter) {
 }
 
 int otp_tee_exporter_new(struct otp_exporter *first, struct otp_exporter *copies, struct otp_exporter **exporter) {
-    static const struct otp_exporter_ops ops = {tee_send, tee_hurry, tee_forked_child, tee_close};
+    static const struct otp_exporter_ops ops = {tee_send, tee_hurry, tee_cpu_ns, tee_close};
     struct tee *tee = otp_sys.calloc(1, sizeof(*tee));
     if (!tee) {
         first->ops->close(first);

@@ -15,8 +15,9 @@
 #include "profile/counters.h"
 
 #define QUEUE_BYTES ((size_t)8 << 20)
-/* A send that must end for a stop ends so much earlier, for what is left to do: a tenth of the time, this at most. */
-#define STOP_MARGIN_NS ((uint64_t)100 * 1000000)
+/* A send that must end for a stop ends so much earlier, for what is left to do: a tenth of the time, within these. */
+#define STOP_MARGIN_MIN_NS ((uint64_t)40 * 1000000)
+#define STOP_MARGIN_MAX_NS ((uint64_t)100 * 1000000)
 
 /* Someone who waits for windows up to a ticket; lives on the stack of that thread. */
 struct waiter {
@@ -393,6 +394,7 @@ static void abandon(struct otp_worker *worker) {
 
 static void add_counters(struct otp_worker *worker, struct otelprof_stats *stats) {
     const struct otelprof_stats *from = &worker->counters;
+    struct otp_exporter *exporter = worker->config.exporter;
     stats->samples_exported += from->samples_exported;
     stats->lost_window_dropped += from->lost_window_dropped;
     stats->lost_export_failed += from->lost_export_failed;
@@ -407,8 +409,9 @@ static void add_counters(struct otp_worker *worker, struct otelprof_stats *stats
     stats->bytes_exported += from->bytes_exported;
     stats->symbols_resolved += from->symbols_resolved;
     stats->symbols_missing += from->symbols_missing;
-    stats->files_removed += __atomic_load_n(&worker->config.exporter->files_removed, __ATOMIC_RELAXED);
+    stats->files_removed += __atomic_load_n(&exporter->files_removed, __ATOMIC_RELAXED);
     stats->own_cpu_ns += worker->running ? otp_clock_ns(worker->cpu_clock) : from->own_cpu_ns;
+    stats->own_cpu_ns += exporter->ops->cpu_ns ? exporter->ops->cpu_ns(exporter) : 0;
 }
 
 void otp_worker_stats(struct otp_worker *worker, struct otelprof_stats *stats) {
@@ -422,7 +425,10 @@ void otp_worker_stats(struct otp_worker *worker, struct otelprof_stats *stats) {
 /* When sends have to end so that the thread has ended by the deadline. */
 static uint64_t before(uint64_t deadline_ns) {
     uint64_t now = otp_clock_ns(CLOCK_MONOTONIC), left = deadline_ns > now ? deadline_ns - now : 0;
-    return deadline_ns - (left / 10 < STOP_MARGIN_NS ? left / 10 : STOP_MARGIN_NS);
+    uint64_t margin = left / 10 < STOP_MARGIN_MAX_NS ? left / 10 : STOP_MARGIN_MAX_NS;
+    if (margin < STOP_MARGIN_MIN_NS)
+        margin = left / 2 < STOP_MARGIN_MIN_NS ? left / 2 : STOP_MARGIN_MIN_NS;
+    return deadline_ns - margin;
 }
 
 int otp_worker_stop(struct otp_worker *worker, uint64_t deadline_ns, struct otelprof_stats *stats) {
@@ -456,8 +462,4 @@ int otp_worker_stop(struct otp_worker *worker, uint64_t deadline_ns, struct otel
     return waiter.lost ? otp_error(OTELPROF_E_EXPORT, "a window was lost on its way out") : 0;
 }
 
-void otp_worker_forked_child(struct otp_worker *worker) {
-    const struct otp_exporter_ops *ops = worker->config.exporter->ops;
-    if (!atomic_exchange(&worker->forked, true) && ops->forked_child)
-        ops->forked_child(worker->config.exporter);
-}
+void otp_worker_forked_child(struct otp_worker *worker) { atomic_store(&worker->forked, true); }

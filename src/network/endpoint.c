@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/endpoint.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <otelprof/otelprof.h>
 #include <stdio.h>
@@ -43,8 +44,10 @@ static enum otp_protocol guess(const char *port, const char *path) {
 }
 
 static bool is_loopback(const char *host) {
-    return !strcasecmp(host, "localhost") || !strncmp(host, "127.", 4) || !strcmp(host, "[::1]") ||
-           !strcmp(host, "::1");
+    struct in_addr address;
+    if (inet_pton(AF_INET, host, &address) == 1) /* a name may begin with "127." too */
+        return ntohl(address.s_addr) >> 24 == 127;
+    return !strcasecmp(host, "localhost") || !strcmp(host, "[::1]") || !strcmp(host, "::1");
 }
 
 /* Over http/protobuf the path of profiles is added, unless the URL is meant as it is; over gRPC its own is used. */

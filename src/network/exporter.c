@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
 
+#include "base/thread.h"
 #include "export/network.h"
 #include "network/body.h"
 #include "network/endpoint.h"
@@ -83,8 +86,8 @@ static void network_hurry(struct otp_exporter *exporter, uint64_t deadline_ns) {
     otp_transfer_hurry(network_of(exporter)->transfer, deadline_ns);
 }
 
-static void network_forked_child(struct otp_exporter *exporter) {
-    otp_transfer_forked_child(network_of(exporter)->transfer);
+static uint64_t network_cpu_ns(struct otp_exporter *exporter) {
+    return otp_transfer_cpu_ns(network_of(exporter)->transfer);
 }
 
 /* -------------------------------------------------------------------------------------------------- life */
@@ -102,7 +105,7 @@ static void network_close(struct otp_exporter *exporter) {
 
 static int open_exporter(const struct otp_network_options *options, struct otp_exporter **exporter, char *error,
                          size_t error_size) {
-    static const struct otp_exporter_ops ops = {network_send, network_hurry, network_forked_child, network_close};
+    static const struct otp_exporter_ops ops = {network_send, network_hurry, network_cpu_ns, network_close};
     struct network_exporter *network = calloc(1, sizeof(*network));
     if (network)
         network->headers = strdup(options->headers);
@@ -115,6 +118,7 @@ static int open_exporter(const struct otp_network_options *options, struct otp_e
     network->base.name = network->endpoint.name;
     network->gzip = options->gzip;
     network->body.limit = options->memory_bytes;
+    otp_thread_set_overhead(options->thread_overhead);
     int result = otp_endpoint_find(options, &network->endpoint, error, error_size);
     if (!result)
         result = otp_transfer_new(options, &network->endpoint, &network->transfer, error, error_size);
@@ -134,6 +138,21 @@ extern int OPENSSL_init_crypto(uint64_t options, const void *settings) __attribu
 #define INIT_NO_ATEXIT 0x00080000u /* openssl/crypto.h: OPENSSL_INIT_NO_ATEXIT */
 
 /*
+ * libcurl opens the file that SSLKEYLOGFILE names, makes it if need be, and does not care whether the program runs with
+ * rights that its caller has not (AT_SECURE): then whoever starts it could make files as root. There is no other way to
+ * keep it from looking than to do without it.
+ */
+static bool key_log_is_unsafe(void) {
+    static const char name[] = "SSLKEYLOGFILE=";
+    if (!getauxval(AT_SECURE))
+        return false;
+    for (char **variable = environ; variable && *variable; variable++)
+        if (!strncmp(*variable, name, sizeof(name) - 1))
+            return true;
+    return false;
+}
+
+/*
  * libcurl's global state is the process's: set up here, and never taken down, since the host may use it too. Safe
  * beside other threads from 7.84 on, where it says so.
  */
@@ -141,6 +160,10 @@ static int prepare(char *error, size_t error_size) {
     static bool done;
     if (done)
         return 0;
+    if (key_log_is_unsafe()) {
+        snprintf(error, error_size, "no network while SSLKEYLOGFILE is set in a program with rights of its own");
+        return OTELPROF_E_EXPORT;
+    }
     if (OPENSSL_init_crypto)
         OPENSSL_init_crypto(INIT_NO_ATEXIT, NULL);
     CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);

@@ -69,6 +69,16 @@ static enum otp_delivery delivered(const uint8_t *body, size_t size, struct otp_
     return OTP_DELIVERED;
 }
 
+/* Not the encoding that was asked for, but a receiver of OTLP. What it says of a part is not read. */
+static enum otp_delivery json_success(const struct otp_reply *reply, struct otp_answer *answer) {
+    static const char partial[] = "partial"; /* partialSuccess, partial_success */
+    if (!memmem(reply->body, reply->body_size, partial, sizeof(partial) - 1))
+        return OTP_DELIVERED;
+    snprintf(answer->text, sizeof(answer->text), "HTTP %ld, with a partial success in JSON", reply->http_status);
+    answer->final = true;
+    return OTP_DELIVERY_UNKNOWN;
+}
+
 static enum otp_delivery http_success(const struct otp_reply *reply, struct otp_answer *answer) {
     if (reply->body_cut) {
         snprintf(answer->text, sizeof(answer->text), "HTTP %ld with an answer that is too long", reply->http_status);
@@ -76,7 +86,7 @@ static enum otp_delivery http_success(const struct otp_reply *reply, struct otp_
         return OTP_DELIVERY_UNKNOWN;
     }
     if (reply->content_type && !strncasecmp(reply->content_type, "application/json", 16))
-        return OTP_DELIVERED; /* not what was asked for, but a receiver of OTLP */
+        return json_success(reply, answer);
     if (!is_protobuf(reply->content_type) && reply->body_size) {
         const char *type = reply->content_type ? reply->content_type : "no content type";
         snprintf(answer->text, sizeof(answer->text), "HTTP %ld, but not from a receiver of profiles",
@@ -205,10 +215,16 @@ static void quote_grpc_message(char *text, const char *message) {
 /* The message in its frame: a byte that says whether it is compressed, and 4 bytes of length. */
 static enum otp_delivery grpc_success(const struct otp_reply *reply, struct otp_answer *answer) {
     const uint8_t *body = reply->body;
-    if (reply->body_cut || reply->body_size < 5 || body[0] != 0)
-        return OTP_DELIVERED; /* by its status; what else it says cannot be read */
-    uint32_t length = (uint32_t)body[1] << 24 | (uint32_t)body[2] << 16 | (uint32_t)body[3] << 8 | body[4];
-    return length > reply->body_size - 5 ? OTP_DELIVERED : delivered(body + 5, length, answer);
+    if (!reply->body_size && !reply->body_cut)
+        return OTP_DELIVERED; /* by its status */
+    uint32_t length = 0;
+    if (reply->body_size >= 5)
+        length = (uint32_t)body[1] << 24 | (uint32_t)body[2] << 16 | (uint32_t)body[3] << 8 | body[4];
+    if (!reply->body_cut && reply->body_size >= 5 && body[0] == 0 && length <= reply->body_size - 5)
+        return delivered(body + 5, length, answer);
+    snprintf(answer->text, sizeof(answer->text), "OK, with an answer that cannot be read");
+    answer->final = true; /* whether all of it was taken stands there */
+    return OTP_DELIVERY_UNKNOWN;
 }
 
 static enum otp_delivery grpc_failure(int code, bool retry_known, const char *text) {

@@ -8,23 +8,25 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "network/courier.h"
 #include "network/fork_gate.h"
-#include "network/sockets.h"
 
 #define NANOS_PER_MS ((uint64_t)1000000)
 #define BODY_KEPT 65536      /* of a reply; OTLP's own are a few bytes, and a sentence */
 #define HEADERS_MAX 65536    /* bytes of a reply's headers */
 #define CONNECT_MS_MAX 5000L /* of an attempt's time */
-#define BROKEN_MAX 8         /* times that the host closed our descriptors, until we stay away */
+#define SLICE_MS 20     /* a change of the deadline is noticed so late; a transfer that is quick never wakes for it */
+#define RESOLVERS_MAX 4 /* look-ups of a name that libcurl has left behind, in so much time: */
+#define RESOLVER_NS ((uint64_t)60 * 1000000000)
 #define USER_AGENT "otelprof/" OTELPROF_VERSION " OTel-OTLP-Exporter-C/" OTELPROF_VERSION
 
 struct otp_transfer {
+    struct otp_courier *courier; /* all of libcurl happens there */
     CURLM *multi;
     CURL *easy;
     struct curl_slist *plain, *compressed; /* headers of the one and the other body */
-    struct otp_sockets sockets;
     _Atomic uint64_t hurry_ns;
-    unsigned broken;
+    uint64_t left_behind_ns[RESOLVERS_MAX]; /* when look-ups were */
 
     struct otp_endpoint endpoint;
     char *certificate, *client_certificate, *client_key, *proxy, *no_proxy, *headers;
@@ -176,14 +178,16 @@ static void set_options(struct otp_transfer *transfer) {
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
     set_tls(transfer);
     set_proxy(transfer);
-    otp_sockets_attach(&transfer->sockets, easy);
 }
 
-static void close_handles(struct otp_transfer *transfer) {
+static void close_handles(void *argument) {
+    struct otp_transfer *transfer = argument;
+    otp_fork_gate_enter();
     if (transfer->easy)
         curl_easy_cleanup(transfer->easy);
     if (transfer->multi)
         curl_multi_cleanup(transfer->multi);
+    otp_fork_gate_leave();
     curl_slist_free_all(transfer->plain);
     curl_slist_free_all(transfer->compressed);
     transfer->easy = NULL;
@@ -191,36 +195,22 @@ static void close_handles(struct otp_transfer *transfer) {
     transfer->plain = transfer->compressed = NULL;
 }
 
-static bool open_handles(struct otp_transfer *transfer) {
-    otp_sockets_init(&transfer->sockets);
-    transfer->multi = otp_sockets_multi();
+static void open_handles(void *argument) {
+    struct otp_transfer *transfer = argument;
+    otp_fork_gate_enter();
+    transfer->multi = curl_multi_init();
     transfer->easy = curl_easy_init();
     bool good = transfer->multi && transfer->easy && add_protocol_headers(transfer, &transfer->plain, false) &&
                 add_lines(&transfer->plain, transfer->headers) &&
                 add_protocol_headers(transfer, &transfer->compressed, true) &&
                 add_lines(&transfer->compressed, transfer->headers);
-    if (!good) {
-        close_handles(transfer);
-        return false;
+    if (good) {
+        curl_multi_setopt(transfer->multi, CURLMOPT_MAXCONNECTS, 1L);
+        set_options(transfer);
     }
-    otp_sockets_adopt_wakeup(&transfer->sockets, transfer->multi);
-    curl_multi_setopt(transfer->multi, CURLMOPT_MAXCONNECTS, 1L);
-    set_options(transfer);
-    return true;
-}
-
-/* Somebody closed our descriptors, and they may be others' now: what held them is left behind, as it is. */
-static void leave_behind(struct otp_transfer *transfer) {
-    transfer->easy = NULL;
-    transfer->multi = NULL;
-    transfer->plain = transfer->compressed = NULL;
-}
-
-static bool have_handles(struct otp_transfer *transfer) {
-    if (transfer->multi && otp_sockets_intact(&transfer->sockets))
-        return true;
-    leave_behind(transfer);
-    return ++transfer->broken <= BROKEN_MAX && open_handles(transfer);
+    otp_fork_gate_leave();
+    if (!good)
+        close_handles(transfer);
 }
 
 /* ------------------------------------------------------------------------------------------------- post */
@@ -238,15 +228,6 @@ static bool begin(struct otp_transfer *transfer, const struct otp_body *body) {
     return !curl_multi_add_handle(transfer->multi, easy);
 }
 
-static void finish(struct otp_transfer *transfer) {
-    if (!otp_sockets_intact(&transfer->sockets))
-        return; /* libcurl would close what is another's now; the next post leaves it behind */
-    otp_fork_gate_enter();
-    curl_multi_remove_handle(transfer->multi, transfer->easy);
-    otp_sockets_forget_closed(&transfer->sockets);
-    otp_fork_gate_leave();
-}
-
 /* The time left, in ms, rounded up; 0: it is over. */
 static int left_ms(const struct otp_transfer *transfer, uint64_t deadline_ns) {
     uint64_t hurry = atomic_load(&transfer->hurry_ns), now = otp_clock_ns(CLOCK_MONOTONIC);
@@ -254,7 +235,7 @@ static int left_ms(const struct otp_transfer *transfer, uint64_t deadline_ns) {
     if (end <= now)
         return 0;
     uint64_t left = (end - now) / NANOS_PER_MS + 1;
-    return left < 1000 ? (int)left : 1000;
+    return left < SLICE_MS ? (int)left : SLICE_MS;
 }
 
 /* Drives the transfer until it has ended, and says how; or until the deadline. */
@@ -264,7 +245,6 @@ static CURLcode drive(struct otp_transfer *transfer, uint64_t deadline_ns) {
         otp_fork_gate_enter();
         CURLMcode code = curl_multi_perform(transfer->multi, &running);
         CURLMsg *message = code || running ? NULL : curl_multi_info_read(transfer->multi, &messages);
-        otp_sockets_forget_closed(&transfer->sockets);
         otp_fork_gate_leave();
         if (code)
             return CURLE_FAILED_INIT;
@@ -273,54 +253,92 @@ static CURLcode drive(struct otp_transfer *transfer, uint64_t deadline_ns) {
         left = left_ms(transfer, deadline_ns);
         if (left && curl_multi_poll(transfer->multi, NULL, 0, left, NULL))
             return CURLE_FAILED_INIT;
-        if (!otp_sockets_intact(&transfer->sockets)) {
-            snprintf(transfer->error, sizeof(transfer->error), "somebody closed the exporter's descriptors");
-            return CURLE_SEND_ERROR;
-        }
     } while (left);
     return CURLE_OPERATION_TIMEDOUT;
 }
 
-void otp_transfer_post(struct otp_transfer *transfer, const struct otp_body *body, uint64_t deadline_ns,
-                       struct otp_transfer_result *result, struct otp_reply *reply) {
+/*
+ * A look-up of a name that outlasts its attempt goes on in a thread that libcurl leaves behind. Where the name server
+ * does not answer, those must not pile up: then the next attempt waits for one of them to be over.
+ */
+static void note_left_behind(struct otp_transfer *transfer, CURLcode code) {
+    curl_off_t looked_up = 0;
+    if (code != CURLE_OPERATION_TIMEDOUT || curl_easy_getinfo(transfer->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up) ||
+        looked_up)
+        return;
+    size_t oldest = 0;
+    for (size_t i = 1; i < RESOLVERS_MAX; i++)
+        if (transfer->left_behind_ns[i] < transfer->left_behind_ns[oldest])
+            oldest = i;
+    transfer->left_behind_ns[oldest] = otp_clock_ns(CLOCK_MONOTONIC);
+}
+
+static bool too_many_left_behind(const struct otp_transfer *transfer) {
+    uint64_t now = otp_clock_ns(CLOCK_MONOTONIC);
+    for (size_t i = 0; i < RESOLVERS_MAX; i++)
+        if (!transfer->left_behind_ns[i] || now - transfer->left_behind_ns[i] > RESOLVER_NS)
+            return false;
+    return true;
+}
+
+struct post {
+    struct otp_transfer *transfer;
+    const struct otp_body *body;
+    uint64_t deadline_ns;
+    struct otp_transfer_result *result;
+    struct otp_reply *reply;
+};
+
+static void refuse(struct otp_transfer_result *result, CURLcode code, const char *reason) {
+    result->code = code;
+    snprintf(result->error, sizeof(result->error), "%s", reason);
+}
+
+/* On the courier's thread. */
+static void do_post(void *argument) {
+    const struct post *post = argument;
+    struct otp_transfer *transfer = post->transfer;
+    struct otp_transfer_result *result = post->result;
     curl_off_t sent = 0;
-    *result = (struct otp_transfer_result){.code = CURLE_FAILED_INIT};
-    *reply = (struct otp_reply){0};
-    if (!left_ms(transfer, deadline_ns)) {
-        result->code = CURLE_OPERATION_TIMEDOUT;
-        snprintf(result->error, sizeof(result->error), "no time was left");
-        return;
-    }
-    if (!have_handles(transfer)) {
-        snprintf(result->error, sizeof(result->error), "somebody closed the exporter's descriptors, too often");
-        return;
-    }
     otp_fork_gate_enter();
-    bool begun = begin(transfer, body);
+    bool begun = begin(transfer, post->body);
     otp_fork_gate_leave();
     if (!begun) {
-        snprintf(result->error, sizeof(result->error), "libcurl does not begin");
+        refuse(result, CURLE_FAILED_INIT, "libcurl does not begin");
         return;
     }
-    result->code = drive(transfer, deadline_ns);
+    result->code = drive(transfer, post->deadline_ns);
     if (curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_UPLOAD_T, &sent))
         sent = 0;
     result->bytes = sent > 0 ? (uint64_t)sent : 0;
-    result->sent = result->bytes >= body->size;
-    read_reply(transfer, reply);
+    result->sent = result->bytes >= post->body->size;
+    read_reply(transfer, post->reply);
     snprintf(result->error, sizeof(result->error), "%.150s",
              transfer->error[0] ? transfer->error : curl_easy_strerror(result->code));
-    finish(transfer);
+    note_left_behind(transfer, result->code);
+    otp_fork_gate_enter();
+    curl_multi_remove_handle(transfer->multi, transfer->easy);
+    otp_fork_gate_leave();
+}
+
+void otp_transfer_post(struct otp_transfer *transfer, const struct otp_body *body, uint64_t deadline_ns,
+                       struct otp_transfer_result *result, struct otp_reply *reply) {
+    struct post post = {transfer, body, deadline_ns, result, reply};
+    *result = (struct otp_transfer_result){.code = CURLE_FAILED_INIT};
+    *reply = (struct otp_reply){0};
+    if (!left_ms(transfer, deadline_ns))
+        refuse(result, CURLE_OPERATION_TIMEDOUT, "no time was left");
+    else if (too_many_left_behind(transfer))
+        refuse(result, CURLE_COULDNT_RESOLVE_HOST, "the name server has not answered earlier questions yet");
+    else
+        otp_courier_run(transfer->courier, do_post, &post);
 }
 
 void otp_transfer_hurry(struct otp_transfer *transfer, uint64_t deadline_ns) {
     atomic_store(&transfer->hurry_ns, deadline_ns);
-    /* Only where the number is known to be ours: this writes to it. Else the thread looks within a second. */
-    if (otp_sockets_wakeup_intact(&transfer->sockets))
-        curl_multi_wakeup(transfer->multi);
 }
 
-void otp_transfer_forked_child(struct otp_transfer *transfer) { otp_sockets_close_all(&transfer->sockets); }
+uint64_t otp_transfer_cpu_ns(const struct otp_transfer *transfer) { return otp_courier_cpu_ns(transfer->courier); }
 
 /* -------------------------------------------------------------------------------------------------- life */
 
@@ -329,8 +347,9 @@ static char *copy_of(const char *text) { return strdup(text ? text : ""); }
 void otp_transfer_free(struct otp_transfer *transfer) {
     char *const texts[] = {transfer->certificate, transfer->client_certificate, transfer->client_key, transfer->proxy,
                            transfer->no_proxy};
-    if (transfer->multi && otp_sockets_intact(&transfer->sockets))
-        close_handles(transfer);
+    if (transfer->courier)
+        otp_courier_run(transfer->courier, close_handles, transfer);
+    otp_courier_stop(transfer->courier);
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         free(texts[i]);
     if (transfer->headers)
@@ -354,12 +373,17 @@ int otp_transfer_new(const struct otp_network_options *options, const struct otp
     transfer->no_proxy = copy_of(options->no_proxy);
     transfer->headers = copy_of(options->headers);
     atomic_init(&transfer->hurry_ns, UINT64_MAX);
-    if (!transfer->certificate || !transfer->client_certificate || !transfer->client_key || !transfer->proxy ||
-        !transfer->no_proxy || !transfer->headers || !open_handles(transfer)) {
-        otp_transfer_free(transfer);
-        return OTELPROF_E_MEMORY;
+    int result = OTELPROF_E_MEMORY;
+    if (transfer->certificate && transfer->client_certificate && transfer->client_key && transfer->proxy &&
+        transfer->no_proxy && transfer->headers)
+        result = otp_courier_start(&transfer->courier, error, error_size);
+    if (!result) {
+        otp_courier_run(transfer->courier, open_handles, transfer);
+        result = transfer->multi ? 0 : OTELPROF_E_MEMORY;
     }
-    error[0] = 0;
-    *out = transfer;
-    return 0;
+    if (result)
+        otp_transfer_free(transfer);
+    else
+        *out = transfer;
+    return result;
 }

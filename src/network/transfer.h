@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Posts to one receiver, over one connection that is kept, by libcurl. One thread at a time; otp_transfer_hurry() and
- * otp_transfer_forked_child() may come from others.
+ * Posts to one receiver, over one connection that is kept, by libcurl on a courier's thread. One thread at a time;
+ * otp_transfer_hurry() and otp_transfer_cpu_ns() may come from others.
  */
 #ifndef OTP_NETWORK_TRANSFER_H
 #define OTP_NETWORK_TRANSFER_H
@@ -37,8 +37,8 @@ void otp_transfer_post(struct otp_transfer *transfer, const struct otp_body *bod
 /* Any thread: this post and those after it end by then. */
 void otp_transfer_hurry(struct otp_transfer *transfer, uint64_t deadline_ns);
 
-/* Async-signal-safe. */
-void otp_transfer_forked_child(struct otp_transfer *transfer);
+/* Any thread: CPU time that it took on a thread of its own. */
+uint64_t otp_transfer_cpu_ns(const struct otp_transfer *transfer);
 
 void otp_transfer_free(struct otp_transfer *transfer);
 

@@ -98,9 +98,10 @@ static int check_profiles(const char *list) {
     }
 }
 
-static bool is_url(const char *text) {
+/* As the library takes it: a URL or HOST:PORT. */
+static bool is_endpoint(const char *text) {
     size_t scheme = strncmp(text, "http://", 7) == 0 ? 7 : strncmp(text, "https://", 8) == 0 ? 8 : 0;
-    return scheme && text[scheme];
+    return scheme ? text[scheme] != 0 : *text && !strstr(text, "://");
 }
 
 static int check(const struct run_options *options) {
@@ -111,9 +112,8 @@ static int check(const struct run_options *options) {
         return tool_usage("run", "--window is 100 to 600000 ms, not '%s'", options->window);
     if (detail && strcmp(detail, "full") != 0 && strcmp(detail, "named") != 0 && strcmp(detail, "merged") != 0)
         return tool_usage("run", "--detail is full, named or merged, not '%s'", detail);
-    if (options->endpoint && !is_url(options->endpoint))
-        return tool_usage("run", "--endpoint is http://HOST[:PORT] or https://HOST[:PORT], not '%s'",
-                          options->endpoint);
+    if (options->endpoint && !is_endpoint(options->endpoint)) /* not repeated: it may hold a password */
+        return tool_usage("run", "--endpoint is http://HOST[:PORT], https://HOST[:PORT] or HOST:PORT");
     if ((options->out && !*options->out) || (options->service && !*options->service))
         return tool_usage("run", "--out and --service must not be empty");
     return options->profiles ? check_profiles(options->profiles) : TOOL_OK;

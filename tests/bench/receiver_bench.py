@@ -80,7 +80,8 @@ def main():
     noise = say("A/A, both off", slices(options, os.environ, "aa"))
     results = [run(name, options, noise) for name in options.modes or MODES]
     print(f"{sum(results)} of {len(results)} receivers are not felt")
+    return 0 if all(results) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

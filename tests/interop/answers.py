@@ -52,10 +52,15 @@ def success(mode):
     return response(), True
 
 
+def echo(mode, request):
+    """What was sent; "-cut": again and again, so that wherever a message is cut, it may be within a secret."""
+    return " ".join(request.headers.values()) if mode == "echo-headers" else request.headers["authorization"] * 40
+
+
 def http(mode, request):
     """Status, headers, body, and whether that says: accepted."""
-    if mode == "echo-headers":
-        return 400, dict(TEXT), " ".join(request.headers.values()).encode(), False
+    if mode.startswith("echo-headers"):
+        return 400, dict(TEXT), echo(mode, request).encode(), False
     if mode == "redirect":
         return 302, {"location": "/elsewhere"}, b"", False
     if mode in HTTP_STATUS:
@@ -69,8 +74,8 @@ def http(mode, request):
 
 def grpc(mode, request):
     """Status of HTTP, trailers (None: there are none), message (None: there is none), and whether that says: accepted."""
-    if mode == "echo-headers":
-        return 200, [("grpc-status", "3"), ("grpc-message", " ".join(request.headers.values()))], None, False
+    if mode.startswith("echo-headers"):
+        return 200, [("grpc-status", "3"), ("grpc-message", echo(mode, request))], None, False
     if mode in GRPC_STATUS:
         code, text = GRPC_STATUS[mode]
         trailers = [("grpc-status", str(code)), ("grpc-message", text)]

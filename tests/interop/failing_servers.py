@@ -20,6 +20,7 @@ from failing_server import FailingServer
 
 SECONDS, FLUSH_MS, SHUTDOWN_MS = 3.5, 700, 1000
 LATE_MS = 250  # the machine is shared
+PATIENT_MS = 20000
 MEMORY_LIMIT_MIB = 16
 # Beside that, as the header says: as much again while a module's debug information is read; and what libbpf, libcurl and
 # OpenSSL keep.
@@ -109,6 +110,7 @@ ROWS = [
     ("answer-and-goaway", "grpc", lambda stats, _: stats["exported"] + stats["unknown"] > 0, {}),
     ("wrong-certificate", "both", refused_for_good, {"certificate": "wrong"}),
     ("echo-headers", "both", refused_for_good, {}),
+    ("echo-headers-cut", "both", refused_for_good, {}),
     ("503", "http", recovers, {"then": "ok", "after": 2}),
     ("unavailable", "grpc", recovers, {"then": "ok", "after": 2}),
     ("refuse", "both", recovers, {"then": "ok", "after": 1}),
@@ -144,7 +146,8 @@ class Row:
             self.environment.update(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://{BEHIND_PROXY}", http_proxy=server.url())
         else:  # not for this host
             self.environment["http_proxy"] = "http://127.0.0.1:9"
-        arguments = [sender, str(SECONDS), str(FLUSH_MS), str(SHUTDOWN_MS)]
+        # What a shutdown abandons is no leak; but a sanitizer would call it one.
+        arguments = [sender, str(SECONDS), str(FLUSH_MS), str(PATIENT_MS if self.sanitized else SHUTDOWN_MS)]
         done = subprocess.run(arguments, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
         server.stop()
         if done.returncode:
@@ -175,7 +178,7 @@ class Row:
         # What the answer did not reach us for may have been taken all the same; what we believe was taken, was.
         if not stats["exported"] <= server.requests.accepted_samples() <= stats["exported"] + stats["unknown"]:
             yield f"the receiver took {server.requests.accepted_samples()} samples"
-        if SECRET in done.stdout + done.stderr:
+        if SECRET[:6] in done.stdout + done.stderr:  # nor the beginning of it, where a text was cut
             yield "a secret was said"
         if any(SECRET in repr(request.body) for request in server.requests.all()):
             yield "a secret is in a profile"

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <check.h>
-#include <curl/curl.h>
-#include <fcntl.h>
 #include <otelprof/otelprof.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "network/body.h"
 #include "network/endpoint.h"
-#include "network/sockets.h"
 #include "test_main.h"
 
 #define GRPC_PATH "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export"
@@ -72,6 +67,12 @@ START_TEST(endpoints_follow_the_rules) {
     find("http://localhost", 0, false, false);
     ck_assert_str_eq(endpoint.name, "http://localhost:80 (grpc)");
     ck_assert(endpoint.loopback);
+    find("http://127.1.2.3:1", 0, false, false);
+    ck_assert(endpoint.loopback);
+    find("http://[::1]:1", 0, false, false);
+    ck_assert(endpoint.loopback);
+    find("http://127.collector.example:1", 0, false, false); /* a name: a proxy is not for nothing */
+    ck_assert(!endpoint.loopback);
 }
 END_TEST
 
@@ -115,42 +116,5 @@ START_TEST(bodies_are_framed_and_compressed) {
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------ sockets */
-
-START_TEST(pair_for_wakeups_is_found_and_closed_on_exec) {
-    int mine[2];
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, mine), 0); /* looks just like it */
-    struct otp_sockets sockets;
-    otp_sockets_init(&sockets);
-    CURLM *multi = otp_sockets_multi();
-    ck_assert(!otp_sockets_wakeup_intact(&sockets));
-    otp_sockets_adopt_wakeup(&sockets, multi);
-    ck_assert(otp_sockets_wakeup_intact(&sockets));
-    for (int i = 0; i < 2; i++) {
-        ck_assert_int_gt(sockets.wakeup[i].fd, 2);
-        ck_assert_int_ne(sockets.wakeup[i].fd, mine[0]);
-        ck_assert_int_ne(sockets.wakeup[i].fd, mine[1]);
-        ck_assert_int_eq(fcntl(sockets.wakeup[i].fd, F_GETFD), FD_CLOEXEC);
-        ck_assert_int_eq(fcntl(mine[i], F_GETFD), 0);
-    }
-    int fd = sockets.wakeup[0].fd;
-    close(fd); /* the host closes what it does not know, and gets the number for a file of its own */
-    ck_assert_int_eq(dup2(mine[0], fd), fd);
-    ck_assert(!otp_sockets_wakeup_intact(&sockets) && !otp_sockets_intact(&sockets));
-    otp_sockets_close_all(&sockets);
-    ck_assert_int_ge(fcntl(fd, F_GETFD), 0); /* not ours: stays */
-    curl_multi_cleanup(multi);               /* closes its numbers, whosever they are */
-}
-END_TEST
-
-START_TEST(standard_descriptors_stay_free) {
-    close(0);
-    CURLM *multi = otp_sockets_multi();
-    ck_assert_int_eq(fcntl(0, F_GETFD), -1);
-    curl_multi_cleanup(multi);
-}
-END_TEST
-
 OTP_TEST_MAIN("network_endpoint", 60, endpoints_follow_the_rules, bad_endpoints_are_refused_without_repeating_them,
-              bodies_are_framed_and_compressed, pair_for_wakeups_is_found_and_closed_on_exec,
-              standard_descriptors_stay_free)
+              bodies_are_framed_and_compressed)

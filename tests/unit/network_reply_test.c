@@ -89,6 +89,8 @@ START_TEST(http_bodies_are_read_by_their_type) {
     ck_assert(answer.final);
     ck_assert_str_eq(answer.text, "HTTP 200, but not from a receiver of profiles: text/ html");
     ck_assert_int_eq(http(200, "application/json", "{}", 2, NULL), OTP_DELIVERED);
+    ck_assert_int_eq(http(200, "application/json", "{\"partialSuccess\":{}}", 21, NULL), OTP_DELIVERY_UNKNOWN);
+    ck_assert(answer.final);
     ck_assert_int_eq(http(200, PROTOBUF, "\xff\xff\xff", 3, NULL), OTP_DELIVERED);
     const struct otp_reply huge = {.http_status = 200, .content_type = PROTOBUF, .body_cut = true};
     ck_assert_int_eq(otp_reply_http(&huge, &answer), OTP_DELIVERY_UNKNOWN);
@@ -155,8 +157,10 @@ START_TEST(grpc_messages_are_decoded) {
     memcpy(body + 5, partial, sizeof(partial) - 1);
     for (reply.body_size = 0; reply.body_size <= sizeof(body); reply.body_size++) {
         memset(&answer, 0, sizeof(answer));
-        ck_assert_int_eq(otp_reply_grpc(&reply, &answer), OTP_DELIVERED);
-        ck_assert_uint_eq(answer.rejected_profiles, reply.body_size >= 5 + sizeof(partial) - 1 ? 3 : 0);
+        bool whole = reply.body_size >= 5 + sizeof(partial) - 1, cut = reply.body_size && !whole;
+        ck_assert_int_eq(otp_reply_grpc(&reply, &answer), cut ? OTP_DELIVERY_UNKNOWN : OTP_DELIVERED);
+        ck_assert_int_eq(answer.final, cut);
+        ck_assert_uint_eq(answer.rejected_profiles, whole ? 3 : 0);
     }
 }
 END_TEST
@@ -194,7 +198,24 @@ START_TEST(secrets_are_hidden) {
 }
 END_TEST
 
+/* A receiver that repeats what it got, in a text that is cut at any place. */
+START_TEST(secrets_are_hidden_where_the_text_was_cut) {
+    static const char secret[] = "canary-0123456789abcdefghijklmnop";
+    const char *headers = "authorization: Bearer canary-0123456789abcdefghijklmnop\n";
+    for (size_t cut = 1; cut <= 60; cut++) {
+        char text[OTP_ANSWER_TEXT] = "refused: authorization: Bearer canary-0123456789abcdefghijklmnop.";
+        text[cut] = 0;
+        otp_redact(text, headers);
+        for (size_t at = 0; at + 4 < sizeof(secret); at++) {
+            char part[5] = "";
+            memcpy(part, secret + at, 4);
+            ck_assert_msg(!strstr(text, part), "cut at %zu: %s", cut, text);
+        }
+    }
+}
+END_TEST
+
 OTP_TEST_MAIN("network_reply", 60, every_http_status_has_its_consequence, retry_after_is_seconds_or_a_date,
               http_bodies_are_read_by_their_type, every_grpc_status_has_its_consequence,
               http_speaks_where_grpc_is_silent, retry_info_is_obeyed, grpc_messages_are_decoded, long_texts_are_cut,
-              secrets_are_hidden)
+              secrets_are_hidden, secrets_are_hidden_where_the_text_was_cut)

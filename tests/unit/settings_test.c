@@ -112,6 +112,16 @@ START_TEST(what_is_not_understood_is_told_without_secrets) {
         ck_assert_ptr_nonnull(strstr(settings.warnings, named[i]));
     ck_assert_ptr_null(strstr(settings.warnings, "canary"));
     otp_settings_free(&settings);
+    ck_assert_int_eq(MAKE(NULL, "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "OTEL_EXPORTER_OTLP_PROFILES_PROTOCOL",
+                          "http/json", "OTEL_EXPORTER_OTLP_TIMEOUT", "0", "OTEL_EXPORTER_OTLP_HEADERS",
+                          "connection=close,api-key=canary"),
+                     0);
+    ck_assert_int_eq(settings.options.protocol, OTELPROF_PROTOCOL_HTTP);
+    ck_assert_int_eq(settings.options.export_timeout_ms, 600000);
+    ck_assert_str_eq(settings.header_lines, "api-key: canary\n");
+    ck_assert_ptr_nonnull(strstr(settings.warnings, "PROFILES_PROTOCOL"));
+    ck_assert_ptr_nonnull(strstr(settings.warnings, "connection"));
+    otp_settings_free(&settings);
     struct otelprof_options options = OTELPROF_OPTIONS_INIT;
     options.headers = "canary";
     ck_assert_int_eq(make(&options, NULL), OTELPROF_E_INVALID);
@@ -151,6 +161,7 @@ START_TEST(headers_become_lines) {
         {" a = 1 ,, b=2,", "a: 1\nb: 2\n"},
         {"a=", "a: \n"},
         {"a=x=y", "a: x=y\n"},
+        {"Content-Length=3,a=1,host=x,grpc-timeout=1", "a: 1\n"},
         {"k=%C3%A9", "k: \xc3\xa9\n"},
         {"a", NULL},
         {"=1", NULL},
@@ -164,11 +175,12 @@ START_TEST(headers_become_lines) {
         {"\xc3\xa9=1", NULL},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char *lines;
-        int result = otp_headers_lines(rows[i].list, &lines);
+        char *lines, left_out[OTP_HEADER_NAME];
+        int result = otp_headers_lines(rows[i].list, &lines, left_out);
         ck_assert_msg(result == (rows[i].lines ? 0 : OTELPROF_E_INVALID), "%s", rows[i].list);
         if (rows[i].lines)
             ck_assert_str_eq(lines, rows[i].lines);
+        ck_assert_str_eq(left_out, strstr(rows[i].list, "grpc-timeout") ? "grpc-timeout" : "");
         otp_headers_free(lines);
     }
 }
