@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/types.h>
 #include <time.h>
+#include <zlib.h>
 
 #include "base/hex.h"
 #include "base/utf8.h"
@@ -15,6 +17,8 @@
 
 #define NANOS_PER_S ((uint64_t)1000000000)
 #define WAIT_MAX_S 1000000000
+#define FRAME_HEADER 5   /* of a message of gRPC */
+#define MESSAGE_MAX 8192 /* of one that was compressed: OTLP's own are a few bytes, and a sentence */
 
 /* ------------------------------------------------------------------------------------------------- texts */
 
@@ -212,16 +216,41 @@ static void quote_grpc_message(char *text, const char *message) {
     otp_reply_quote(text, decoded, size);
 }
 
-/* The message in its frame: a byte that says whether it is compressed, and 4 bytes of length. */
-static enum otp_delivery grpc_success(const struct otp_reply *reply, struct otp_answer *answer) {
+/* The frame's message, compressed by gzip, into `room` bytes. The size, or -1. */
+static ssize_t inflate_message(const uint8_t *from, size_t size, uint8_t *to, size_t room) {
+    z_stream stream = {.next_in = (uint8_t *)(uintptr_t)from, .avail_in = (uInt)size};
+    stream.next_out = to;
+    stream.avail_out = (uInt)room;
+    if (inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK) /* 16: gzip's header */
+        return -1;
+    bool whole = inflate(&stream, Z_FINISH) == Z_STREAM_END;
+    inflateEnd(&stream);
+    return whole ? (ssize_t)(room - stream.avail_out) : -1;
+}
+
+/*
+ * The message in its frame: a byte that says whether it is compressed, and 4 bytes of length. Servers in Go compress
+ * their answer as the request was, whatever was said to be understood.
+ */
+static ssize_t unframe(const struct otp_reply *reply, uint8_t *room, size_t room_size, const uint8_t **message) {
     const uint8_t *body = reply->body;
+    if (reply->body_cut || reply->body_size < FRAME_HEADER)
+        return -1;
+    uint32_t length = (uint32_t)body[1] << 24 | (uint32_t)body[2] << 16 | (uint32_t)body[3] << 8 | body[4];
+    if (length > reply->body_size - FRAME_HEADER || body[0] > 1)
+        return -1;
+    *message = body[0] ? room : body + FRAME_HEADER;
+    return body[0] ? inflate_message(body + FRAME_HEADER, length, room, room_size) : (ssize_t)length;
+}
+
+static enum otp_delivery grpc_success(const struct otp_reply *reply, struct otp_answer *answer) {
+    uint8_t room[MESSAGE_MAX];
+    const uint8_t *message;
     if (!reply->body_size && !reply->body_cut)
         return OTP_DELIVERED; /* by its status */
-    uint32_t length = 0;
-    if (reply->body_size >= 5)
-        length = (uint32_t)body[1] << 24 | (uint32_t)body[2] << 16 | (uint32_t)body[3] << 8 | body[4];
-    if (!reply->body_cut && reply->body_size >= 5 && body[0] == 0 && length <= reply->body_size - 5)
-        return delivered(body + 5, length, answer);
+    ssize_t size = unframe(reply, room, sizeof(room), &message);
+    if (size >= 0)
+        return delivered(message, (size_t)size, answer);
     snprintf(answer->text, sizeof(answer->text), "OK, with an answer that cannot be read");
     answer->final = true; /* whether all of it was taken stands there */
     return OTP_DELIVERY_UNKNOWN;

@@ -45,7 +45,7 @@ def response(rejected=0, text=""):
 
 def success(mode):
     """The body of a success, and whether everything was taken."""
-    if mode == "partial-success":
+    if mode.startswith("partial-success"):
         return response(1, "one profile too many"), False
     if mode == "warning":
         return response(0, "old format"), True

@@ -6,6 +6,7 @@ once that many requests (or connections, where no request is read) have come. As
 PROTOCOL` says where it listens, and ends when its input does.
 """
 
+import gzip
 import os
 import socket
 import ssl
@@ -246,11 +247,15 @@ class GrpcConnection:
             self.send()
             return False
         status, trailers, body, request.accepted = answers.grpc(mode, request)
-        self.http2.send_headers(stream, [(":status", str(status)), ("content-type", "application/grpc")])
+        head = [(":status", str(status)), ("content-type", "application/grpc")]
+        compressed = mode.endswith("-gzip")
+        self.http2.send_headers(stream, [*head, ("grpc-encoding", "gzip")] if compressed else head)
         if mode == "huge-reply":
             self.huge(stream)
             return False
-        frame = struct.pack(">BI", 0, len(body)) + body if body is not None else b""
+        if compressed:
+            body = gzip.compress(body)
+        frame = struct.pack(">BI", compressed, len(body)) + body if body is not None else b""
         if trailers is None:
             self.http2.send_data(stream, frame, end_stream=True)
         else:

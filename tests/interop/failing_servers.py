@@ -99,6 +99,7 @@ ROWS = [
     ("huge-reply", "http", may_have_arrived, {}),
     ("huge-reply", "grpc", lambda stats, _: stats["exported"] == 0, {}),
     ("partial-success", "both", rejected, {}),
+    ("partial-success-gzip", "grpc", rejected, {}),
     ("warning", "both", everything_arrives, {}),
     ("unavailable", "grpc", tried_again, {}),
     ("exhausted", "grpc", refused_for_good, {}),

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <zlib.h>
 
 #include "network/redact.h"
 #include "network/reply.h"
@@ -165,6 +166,28 @@ START_TEST(grpc_messages_are_decoded) {
 }
 END_TEST
 
+/* As servers in Go answer a request that was compressed. */
+START_TEST(compressed_messages_are_read) {
+    uint8_t body[128] = {1};
+    z_stream stream = {.next_in = (Bytef *)(uintptr_t)partial, .avail_in = sizeof(partial) - 1};
+    stream.next_out = body + 5;
+    stream.avail_out = sizeof(body) - 5;
+    ck_assert_int_eq(deflateInit2(&stream, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    ck_assert_int_eq(deflate(&stream, Z_FINISH), Z_STREAM_END);
+    deflateEnd(&stream);
+    body[4] = (uint8_t)stream.total_out;
+    struct otp_reply reply = {
+        .http_status = 200, .grpc_status = "0", .body = body, .body_size = 5 + (size_t)stream.total_out};
+    memset(&answer, 0, sizeof(answer));
+    ck_assert_int_eq(otp_reply_grpc(&reply, &answer), OTP_DELIVERED);
+    ck_assert_uint_eq(answer.rejected_profiles, 3);
+    body[4]--; /* without its end */
+    memset(&answer, 0, sizeof(answer));
+    ck_assert_int_eq(otp_reply_grpc(&reply, &answer), OTP_DELIVERY_UNKNOWN);
+    ck_assert(answer.final);
+}
+END_TEST
+
 START_TEST(long_texts_are_cut) {
     char text[4000];
     memset(text, 'x', sizeof(text));
@@ -217,5 +240,6 @@ END_TEST
 
 OTP_TEST_MAIN("network_reply", 60, every_http_status_has_its_consequence, retry_after_is_seconds_or_a_date,
               http_bodies_are_read_by_their_type, every_grpc_status_has_its_consequence,
-              http_speaks_where_grpc_is_silent, retry_info_is_obeyed, grpc_messages_are_decoded, long_texts_are_cut,
-              secrets_are_hidden, secrets_are_hidden_where_the_text_was_cut)
+              http_speaks_where_grpc_is_silent, retry_info_is_obeyed, grpc_messages_are_decoded,
+              compressed_messages_are_read, long_texts_are_cut, secrets_are_hidden,
+              secrets_are_hidden_where_the_text_was_cut)
