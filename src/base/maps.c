@@ -54,6 +54,7 @@ bool otp_maps_line_parse(const char *line, size_t size, struct otp_maps_line *ou
     expect(&cursor, ' ');
     if (cursor.bad || cursor.end - cursor.at < 5)
         return false;
+    out->writable = cursor.at[1] == 'w';
     out->executable = cursor.at[2] == 'x';
     cursor.at += 4;
     expect(&cursor, ' ');

@@ -12,7 +12,7 @@
 
 struct otp_maps_line {
     uint64_t start, end, offset, device, inode;
-    bool executable;
+    bool writable, executable;
     const char *path; /* into the line; not terminated */
     size_t path_size; /* without " (deleted)" */
     bool deleted;

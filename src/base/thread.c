@@ -19,6 +19,10 @@
 
 static size_t overhead = OVERHEAD_GUESS;
 
+_Thread_local bool otp_thread_is_ours __attribute__((tls_model("initial-exec")));
+
+void otp_thread_becomes_ours(void) { otp_thread_is_ours = true; }
+
 void otp_thread_set_overhead(size_t bytes) { overhead = bytes ? bytes : OVERHEAD_GUESS; }
 
 size_t otp_thread_overhead(void) { return overhead; }
@@ -49,6 +53,7 @@ static void *run(void *argument) {
     struct start *start = argument;
     void *(*body)(void *) = start->body;
     void *body_argument = start->argument;
+    otp_thread_becomes_ours();
     prctl(PR_SET_NAME, start->name, 0, 0, 0);
     if (start->cpus_known)
         sched_setaffinity(0, sizeof(start->cpus), (const cpu_set_t *)(const void *)start->cpus);

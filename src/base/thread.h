@@ -4,6 +4,7 @@
 #define OTP_BASE_THREAD_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,5 +24,12 @@ size_t otp_thread_overhead(void);
  * itself. 0, OTELPROF_E_MEMORY or OTELPROF_E_SYSTEM.
  */
 int otp_thread_start(const char *name, void *(*body)(void *argument), void *argument, pthread_t *thread);
+
+/*
+ * True on a thread of ours: the hooks leave it alone. otp_thread_start() says so for its threads. The network object
+ * has a copy of this variable that no hook reads: there a call of the library's own otp_thread_becomes_ours() says it.
+ */
+extern _Thread_local bool otp_thread_is_ours __attribute__((tls_model("initial-exec")));
+void otp_thread_becomes_ours(void);
 
 #endif

@@ -46,6 +46,7 @@ static int open_network(const struct otp_output_choice *choice, struct otp_expor
         .timeout_ns = (uint64_t)options->export_timeout_ms * NANOS_PER_MS,
         .memory_bytes = choice->network_memory,
         .thread_overhead = otp_thread_overhead(),
+        .thread_begins = otp_thread_becomes_ours,
     };
     char error[200] = "";
     int result = choice->network->open(&network, exporter, error, sizeof(error));

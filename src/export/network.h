@@ -32,11 +32,12 @@ struct otp_network_options {
     const char *headers;     /* lines "name: value", each with "\n" */
     const char *certificate; /* PEM files: who may vouch for the receiver */
     const char *client_certificate, *client_key;
-    const char *proxy;      /* URL; "": none */
-    const char *no_proxy;   /* hosts that are reached without it, as curl takes them */
-    uint64_t timeout_ns;    /* of one attempt */
-    size_t memory_bytes;    /* for a request's compressed form, at most */
-    size_t thread_overhead; /* see base/thread.h, of which the object has a copy of its own */
+    const char *proxy;           /* URL; "": none */
+    const char *no_proxy;        /* hosts that are reached without it, as curl takes them */
+    uint64_t timeout_ns;         /* of one attempt */
+    size_t memory_bytes;         /* for a request's compressed form, at most */
+    size_t thread_overhead;      /* see base/thread.h, of which the object has a copy of its own */
+    void (*thread_begins)(void); /* called on each thread that the object starts; may be NULL */
 };
 
 struct otp_network {

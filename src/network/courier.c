@@ -23,6 +23,7 @@
 struct otp_courier {
     pthread_t thread;
     clockid_t clock;
+    void (*begins)(void);
     pthread_mutex_t lock; /* covers all below */
     pthread_cond_t changed;
     void (*work)(void *argument); /* NULL: nothing to do */
@@ -50,6 +51,8 @@ static int take_own_descriptors(void) {
 
 static void *body(void *argument) {
     struct otp_courier *courier = argument;
+    if (courier->begins)
+        courier->begins();
     int error = take_own_descriptors();
     pthread_mutex_lock(&courier->lock);
     courier->error = error;
@@ -85,11 +88,12 @@ static int wait_ready(struct otp_courier *courier) {
     return error;
 }
 
-int otp_courier_start(struct otp_courier **out, char *error, size_t error_size) {
+int otp_courier_start(struct otp_courier **out, void (*begins)(void), char *error, size_t error_size) {
     struct otp_courier *courier = calloc(1, sizeof(*courier));
     snprintf(error, error_size, "no memory for the network exporter");
     if (!courier)
         return OTELPROF_E_MEMORY;
+    courier->begins = begins;
     pthread_mutex_init(&courier->lock, NULL);
     pthread_cond_init(&courier->changed, NULL);
     int result = otp_thread_start(THREAD_NAME, body, courier, &courier->thread);

@@ -13,8 +13,8 @@
 
 struct otp_courier;
 
-/* 0, or a negative enum otelprof_error with a sentence. */
-int otp_courier_start(struct otp_courier **out, char *error, size_t error_size);
+/* `begins` (may be NULL) is called first on the thread. 0, or a negative enum otelprof_error with a sentence. */
+int otp_courier_start(struct otp_courier **out, void (*begins)(void), char *error, size_t error_size);
 
 /* Runs `work` there, and returns when it has. One caller at a time. */
 void otp_courier_run(struct otp_courier *courier, void (*work)(void *argument), void *argument);

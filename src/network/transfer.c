@@ -376,7 +376,7 @@ int otp_transfer_new(const struct otp_network_options *options, const struct otp
     int result = OTELPROF_E_MEMORY;
     if (transfer->certificate && transfer->client_certificate && transfer->client_key && transfer->proxy &&
         transfer->no_proxy && transfer->headers)
-        result = otp_courier_start(&transfer->courier, error, error_size);
+        result = otp_courier_start(&transfer->courier, options->thread_begins, error, error_size);
     if (!result) {
         otp_courier_run(transfer->courier, open_handles, transfer);
         result = transfer->multi ? 0 : OTELPROF_E_MEMORY;

@@ -28,11 +28,11 @@ START_TEST(lines_of_maps) {
     ck_assert_uint_eq(line.end, 0x7fff);
     ck_assert_uint_eq(line.offset, 0x26000);
     ck_assert_uint_eq(line.inode, 1234567);
-    ck_assert(line.executable && line.deleted);
+    ck_assert(line.executable && !line.writable && line.deleted);
     ck_assert_uint_eq(line.path_size, strlen("/usr/lib/a b.so"));
     ck_assert(!memcmp(line.path, "/usr/lib/a b.so", line.path_size));
     ck_assert(parse("7f00-7fff rw-p 00000000 00:00 0", &line));
-    ck_assert(!line.executable && !line.deleted && !line.path_size);
+    ck_assert(!line.executable && line.writable && !line.deleted && !line.path_size);
     ck_assert(parse("ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]", &line));
     static const char *const bad[] = {"",
                                       "7f00",
