@@ -554,7 +554,7 @@ int otp_cpu(struct otp_perf_context *context) {
     record->cpu = cpu;
     record->context_size = 0;
     record->time_ns = bpf_ktime_get_ns();
-    record->interval_ns = control->interval_ns;
+    record->interval = control->interval_ns;
     record->weight = control->interval_ns;
     if (!user_mode)
         take_kernel_frames(scratch, context, counters);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * A sample on its way from a program to the profiler thread: a header, then the frames, then the thread's context.
+ * A sample on its way from a program, or from a hook in user space, to the profiler thread: a header, then the frames,
+ * then the thread's context.
  *
  *     struct otp_record
  *     uint64_t frames[kernel_frames + user_frames]     kernel part first, each part leaf first
@@ -21,6 +22,7 @@
 
 enum otp_record_type {
     OTP_RECORD_CPU = 1,
+    OTP_RECORD_HEAP = 2, /* made in user space, by the thread that allocates */
 };
 
 enum otp_record_flags {
@@ -47,16 +49,22 @@ struct otp_record {
     uint8_t stop;           /* enum otp_stop */
     uint16_t kernel_frames; /* count */
     uint16_t user_frames;   /* count */
-    uint32_t tgid;          /* as the kernel sees it */
-    uint32_t tid;           /* as the thread's own PID namespace numbers it */
-    uint32_t cpu;
+    uint32_t tgid;          /* as the kernel sees it; heap: 0 */
+    uint32_t tid;           /* as the thread's own PID namespace numbers it; heap: 0 */
+    union {
+        uint32_t cpu;
+        uint32_t place; /* heap: of the block in the table of live blocks; UINT32_MAX: it is not followed */
+    };
     uint16_t flags;        /* enum otp_record_flags */
     uint16_t context_size; /* bytes */
     uint32_t directory;    /* otp_control.directory that the walk used: says which modules were where */
     uint32_t reserved;
-    uint64_t time_ns;     /* the kernel's monotonic clock */
-    uint64_t weight;      /* what the sample stands for: CPU time in ns */
-    uint64_t interval_ns; /* sampling interval in force */
+    union {
+        uint64_t time_ns; /* the kernel's monotonic clock */
+        uint64_t block;   /* heap: the block's word at its place */
+    };
+    uint64_t weight;   /* what the sample stands for: CPU time in ns; heap: bytes that were asked for */
+    uint64_t interval; /* sampling interval by which it was taken: ns; heap: bytes */
     char thread_name[16];
 };
 _Static_assert(sizeof(struct otp_record) == 72, "header of a record");

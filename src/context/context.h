@@ -49,6 +49,12 @@ void otp_context_sweep(void);
 void otp_context_forked_child(void);
 
 /*
+ * The valid record of the calling thread, or NULL. It is the thread's own: nobody else changes it, and only a span call
+ * of the thread does. No lock, no allocation, no system call; async-signal-safe.
+ */
+const struct otp_thread_record *otp_context_own_record(void);
+
+/*
  * Called by a span call that finds itself in a forked child, on the caller's thread, before it returns without having
  * done anything. NULL (the default): nothing is called. It must be quick when there is nothing to do, because every
  * span call in a child comes by until otp_context_start(); it may start a thread. Set it before otp_context_start().

@@ -29,3 +29,11 @@ void otp_record_show(struct otp_thread *self, const struct otp_level *level, con
     self->attrs_size = attrs_size;
     otp_record_switch(self, generation, level->valid);
 }
+
+const struct otp_thread_record *otp_context_own_record(void) {
+    const struct otp_thread *self = otp_thread_ready();
+    if (!self)
+        return NULL;
+    const struct otp_thread_record *record = &self->slot->record[self->generation & 1];
+    return record->valid == 1 ? record : NULL;
+}

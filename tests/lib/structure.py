@@ -14,10 +14,11 @@ ROOMS = {
     "unwind": ("base",),
     "symbols": ("base",),
     "capture": ("unwind", "context", "base"),
+    "hooks": ("unwind", "context", "base"),
     "profile": ("base",),
     "encode": ("profile", "symbols", "base"),
     "export": ("encode", "profile", "base"),
-    "core": ("base", "context", "unwind", "symbols", "capture", "profile", "encode", "export"),
+    "core": ("base", "context", "unwind", "symbols", "capture", "hooks", "profile", "encode", "export"),
     "network": ("export", "base"),
     "tool": ("core", "export", "profile", "encode", "symbols", "base", "preload"),  # doctor looks at the parts
     "preload": (),
@@ -34,7 +35,7 @@ BANNED = {
     "atexit on_exit at_quick_exit": (),
     "assert": (),
     "pthread_cancel pthread_kill": (),
-    "dl_iterate_phdr": (),
+    "dl_iterate_phdr": ("src/hooks/objects.c",),  # on threads of the host, outside of allocations
     "setrlimit prlimit": (),
     "setenv putenv unsetenv clearenv": ("src/tool/", "src/preload/"),
     "fork vfork _Fork": ("src/preload/",),

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hooks/heap.h"
+
+#include "base/clock.h"
+#include "hooks/heap_sampler.h"
+#include "hooks/hook_state.h"
+#include "hooks/live_blocks.h"
+
+int otp_heap_install(uint32_t live_max) {
+    int result = otp_hook_state_make();
+    if (!result)
+        result = otp_hook_ring_make();
+    if (!result)
+        result = otp_live_make(live_max);
+    if (!result)
+        result = otp_patch_install();
+    if (result)
+        otp_patch_remove();
+    return result;
+}
+
+void otp_heap_remove(void) { otp_patch_remove(); }
+
+void otp_heap_enable(uint64_t interval_bytes) {
+    otp_heap_set_interval(interval_bytes);
+    /* Each run of the program is another sample of the same allocations. */
+    atomic_fetch_add(&otp_hook_state->seed, otp_clock_ns(CLOCK_REALTIME) << 16);
+    atomic_fetch_or(&otp_hook_state->enabled, OTP_HOOK_HEAP);
+}
+
+bool otp_heap_disable(uint64_t deadline_ns) {
+    atomic_fetch_and(&otp_hook_state->enabled, ~(uint32_t)OTP_HOOK_HEAP);
+    return otp_hook_wait(deadline_ns);
+}
+
+void otp_heap_set_interval(uint64_t interval_bytes) {
+    if (interval_bytes > OTP_SAMPLER_INTERVAL_MAX)
+        interval_bytes = OTP_SAMPLER_INTERVAL_MAX;
+    atomic_store(&otp_hook_state->interval, interval_bytes ? interval_bytes : 1);
+}
+
+uint64_t otp_heap_interval(void) { return atomic_load(&otp_hook_state->interval); }
+
+void otp_heap_set_tables(const struct otp_tables_memory *tables) { atomic_store(&otp_hook_state->tables, tables); }
+
+void otp_heap_forked_child(void) { otp_patch_forked_child(); }

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hooks/hook_table.h"
+
+#include <dlfcn.h>
+#include <gnu/libc-version.h>
+#include <link.h>
+#include <string.h>
+
+#include "hooks/hook_functions.h"
+#include "hooks/objects.h"
+
+#define ENTRY(name) [OTP_HOOK_##name] = {#name, (void (*)(void))otp_hook_##name, NULL},
+struct otp_hook otp_hooks[OTP_HOOK_COUNT] = {OTP_HOOKS_ALL(ENTRY)};
+#undef ENTRY
+
+/* A function's address, and the base of the object that defines it. */
+struct found {
+    void *address;
+    uint64_t base;
+};
+
+/* A program that is not PIE and takes a function's address has a symbol of that name without defining it: its value is
+ * a stub of the program's that calls what the loader has found. */
+static bool defined_there(void *address, uint64_t *base) {
+    Dl_info info;
+    const ElfW(Sym) *symbol = NULL;
+    struct link_map *map = NULL;
+    if (!dladdr1(address, &info, (void **)&symbol, RTLD_DL_SYMENT) || !symbol || symbol->st_shndx == SHN_UNDEF ||
+        !dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP))
+        return false;
+    *base = map->l_addr;
+    return true;
+}
+
+/* The first object in the loader's order that defines the name itself. */
+static bool search(const struct otp_objects *objects, const char *name, struct found *found) {
+    for (size_t i = 1; i < objects->count; i++) {
+        void *pin;
+        if (!otp_object_pin(&objects->items[i], &pin) || !pin)
+            continue;
+        found->address = dlsym(pin, name);
+        bool own =
+            found->address && defined_there(found->address, &found->base) && found->base == objects->items[i].base;
+        otp_object_unpin(pin);
+        if (own)
+            return true;
+    }
+    return false;
+}
+
+static bool resolve(const struct otp_objects *objects, const char *name, struct found *found) {
+    found->address = dlsym(RTLD_DEFAULT, name);
+    if (!found->address)
+        return false;
+    return defined_there(found->address, &found->base) || search(objects, name, found);
+}
+
+static void set_real(struct otp_hook *hook, void *address) { *(void **)(void *)&hook->real = address; }
+
+static bool over_malloc(enum otp_hook_number number) {
+#define CASE(name)                                                                                                     \
+    if (number == OTP_HOOK_##name)                                                                                     \
+        return true;
+    OTP_HOOKS_OVER_MALLOC(CASE)
+#undef CASE
+    return false;
+}
+
+static bool find_owner(const struct otp_objects *objects, struct otp_hook_owner *owner) {
+    struct found found;
+    uint64_t libc;
+    if (!resolve(objects, "malloc", &found))
+        return false;
+    owner->base = found.base;
+    owner->is_program = found.base == objects->items[0].base;
+    owner->is_libc = defined_there((void *)(uintptr_t)gnu_get_libc_version, &libc) && libc == found.base;
+    return true;
+}
+
+bool otp_hooks_resolve(struct otp_hook_owner *owner) {
+    struct otp_objects objects;
+    if (otp_objects_list(&objects) || !objects.count)
+        return false;
+    bool known = find_owner(&objects, owner);
+    for (int i = 0; known && i < OTP_HOOK_COUNT; i++) {
+        struct found found;
+        if (otp_hooks[i].real || !resolve(&objects, otp_hooks[i].name, &found))
+            continue;
+        if (!over_malloc((enum otp_hook_number)i) || (found.base == owner->base && !owner->is_libc))
+            set_real(&otp_hooks[i], found.address);
+    }
+    dlerror(); /* what was not found is nobody's error */
+    otp_objects_free(&objects);
+    return known && otp_hooks[OTP_HOOK_malloc].real && otp_hooks[OTP_HOOK_free].real;
+}
+
+const struct otp_hook *otp_hooks_find(const char *name) {
+    if (!strchr("mcrfapv_d", *name)) /* most names are none of ours */
+        return NULL;
+    for (int i = 0; i < OTP_HOOK_COUNT; i++)
+        if (otp_hooks[i].real && !strcmp(otp_hooks[i].name, name))
+            return &otp_hooks[i];
+    return NULL;
+}

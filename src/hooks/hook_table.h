@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The functions that hooks stand in front of: names, hooks, and the real functions as the loader resolves them for the
+ * program. A hook calls the real one through OTP_REAL(), never by its name, which may lead back to the hook.
+ */
+#ifndef OTP_HOOKS_HOOK_TABLE_H
+#define OTP_HOOKS_HOOK_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What allocates or frees. */
+#define OTP_HOOKS_OF_MALLOC(X)                                                                                         \
+    X(malloc) X(calloc) X(realloc) X(free) X(aligned_alloc) X(posix_memalign) X(memalign) X(valloc) X(pvalloc)
+
+/*
+ * Functions that may be made of those: the C++ library's call malloc through a word like any other's, and a hook of
+ * both would count twice. They are hooked where the allocator itself brings them (jemalloc, tcmalloc, mimalloc).
+ */
+#define OTP_HOOKS_OVER_MALLOC(X)                                                                                       \
+    X(reallocarray)                                                                                                    \
+    X(_Znwm)                                                                                                           \
+    X(_Znam)                                                                                                           \
+    X(_ZnwmRKSt9nothrow_t)                                                                                             \
+    X(_ZnamRKSt9nothrow_t)                                                                                             \
+    X(_ZnwmSt11align_val_t)                                                                                            \
+    X(_ZnamSt11align_val_t)                                                                                            \
+    X(_ZnwmSt11align_val_tRKSt9nothrow_t)                                                                              \
+    X(_ZnamSt11align_val_tRKSt9nothrow_t)                                                                              \
+    X(_ZdlPv)                                                                                                          \
+    X(_ZdaPv)                                                                                                          \
+    X(_ZdlPvm)                                                                                                         \
+    X(_ZdaPvm)                                                                                                         \
+    X(_ZdlPvRKSt9nothrow_t)                                                                                            \
+    X(_ZdaPvRKSt9nothrow_t)                                                                                            \
+    X(_ZdlPvSt11align_val_t)                                                                                           \
+    X(_ZdaPvSt11align_val_t)                                                                                           \
+    X(_ZdlPvmSt11align_val_t)                                                                                          \
+    X(_ZdaPvmSt11align_val_t)                                                                                          \
+    X(_ZdlPvSt11align_val_tRKSt9nothrow_t)                                                                             \
+    X(_ZdaPvSt11align_val_tRKSt9nothrow_t)
+
+/* What loads and unloads objects, whose words come and go. */
+#define OTP_HOOKS_OF_LOADER(X) X(dlopen) X(dlclose)
+
+#define OTP_HOOKS_ALL(X) OTP_HOOKS_OF_MALLOC(X) OTP_HOOKS_OVER_MALLOC(X) OTP_HOOKS_OF_LOADER(X)
+
+#define OTP_HOOK_NUMBER(name) OTP_HOOK_##name,
+enum otp_hook_number { OTP_HOOKS_ALL(OTP_HOOK_NUMBER) OTP_HOOK_COUNT };
+#undef OTP_HOOK_NUMBER
+
+struct otp_hook {
+    const char *name;
+    void (*hook)(void);
+    void (*real)(void); /* NULL: there is none, or it is not to be hooked */
+};
+
+/* `real` is set by otp_hooks_resolve(), before any word leads to a hook, and not changed afterwards. */
+extern struct otp_hook otp_hooks[OTP_HOOK_COUNT] __attribute__((visibility("hidden")));
+
+#define OTP_REAL(name, type) ((type)otp_hooks[OTP_HOOK_##name].real)
+
+/* Where the allocator is. */
+struct otp_hook_owner {
+    uint64_t base; /* of the object that has malloc */
+    bool is_libc;
+    bool is_program; /* the program has one of its own: what it calls itself goes through no word */
+};
+
+/* Finds the real functions. Takes the loader's lock. False: there is no malloc to be found (a static program). */
+bool otp_hooks_resolve(struct otp_hook_owner *owner);
+
+/* The hook of that name whose real function is known, or NULL. */
+const struct otp_hook *otp_hooks_find(const char *name);
+
+#endif

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hooks/object_words.h"
+
+#include <elf.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#define TYPE_SLOT R_X86_64_JUMP_SLOT
+#define TYPE_GOT R_X86_64_GLOB_DAT
+#define TYPE_DATA R_X86_64_64
+#elif defined(__aarch64__)
+#define TYPE_SLOT R_AARCH64_JUMP_SLOT
+#define TYPE_GOT R_AARCH64_GLOB_DAT
+#define TYPE_DATA R_AARCH64_ABS64
+#endif
+#define NAME_MAX_BYTES 64 /* longer names are no hooks */
+
+struct tables {
+    const ElfW(Sym) * symbols;
+    const char *strings;
+    uint64_t string_bytes;
+    uint64_t data, data_bytes;   /* DT_RELA */
+    uint64_t slots, slots_bytes; /* DT_JMPREL */
+};
+
+/* The loader has added the base in place, but not on every architecture and not for every object. */
+static uint64_t absolute(const struct otp_object *object, uint64_t value) {
+    return value < object->base ? value + object->base : value;
+}
+
+static bool find_tables(const struct otp_object *object, struct tables *tables) {
+    memset(tables, 0, sizeof(*tables));
+    uint64_t symbols = 0, strings = 0;
+    if (!object->dynamic)
+        return false;
+    for (const ElfW(Dyn) *entry = object->dynamic; entry->d_tag != DT_NULL; entry++) {
+        switch (entry->d_tag) {
+        case DT_SYMTAB:
+            symbols = absolute(object, entry->d_un.d_ptr);
+            break;
+        case DT_STRTAB:
+            strings = absolute(object, entry->d_un.d_ptr);
+            break;
+        case DT_STRSZ:
+            tables->string_bytes = entry->d_un.d_val;
+            break;
+        case DT_RELA:
+            tables->data = absolute(object, entry->d_un.d_ptr);
+            break;
+        case DT_RELASZ:
+            tables->data_bytes = entry->d_un.d_val;
+            break;
+        case DT_JMPREL:
+            tables->slots = absolute(object, entry->d_un.d_ptr);
+            break;
+        case DT_PLTRELSZ:
+            tables->slots_bytes = entry->d_un.d_val;
+            break;
+        case DT_PLTREL:
+            if (entry->d_un.d_val != DT_RELA)
+                return false;
+            break;
+        default:
+            break;
+        }
+    }
+    tables->symbols = (const void *)symbols; /* NOLINT(performance-no-int-to-ptr): as the loader says */
+    tables->strings = (const void *)strings; /* NOLINT(performance-no-int-to-ptr) */
+    return symbols && strings && otp_object_has(object, strings, tables->string_bytes, PF_R);
+}
+
+/* The name of an undefined symbol that is short enough, or NULL. */
+static const char *name_of(const struct otp_object *object, const struct tables *tables, uint64_t index) {
+    const ElfW(Sym) *symbol = &tables->symbols[index];
+    if (!otp_object_has(object, (uintptr_t)symbol, sizeof(*symbol), PF_R) || symbol->st_shndx != SHN_UNDEF ||
+        symbol->st_name >= tables->string_bytes)
+        return NULL;
+    uint64_t left = tables->string_bytes - symbol->st_name;
+    const char *name = tables->strings + symbol->st_name;
+    return memchr(name, 0, left < NAME_MAX_BYTES ? left : NAME_MAX_BYTES) ? name : NULL;
+}
+
+static void take_words(const struct otp_object *object, const struct tables *tables, uint64_t start, uint64_t bytes,
+                       otp_word_fn take, void *user) {
+    const ElfW(Rela) *relocation = (const void *)start; /* NOLINT(performance-no-int-to-ptr) */
+    if (!bytes || !otp_object_has(object, start, bytes, PF_R))
+        return;
+    for (uint64_t i = 0; i < bytes / sizeof(*relocation); i++, relocation++) {
+        uint64_t type = ELF64_R_TYPE(relocation->r_info);
+        uint64_t address = object->base + relocation->r_offset;
+        if ((type != TYPE_SLOT && type != TYPE_GOT && type != TYPE_DATA) || relocation->r_addend || (address & 7))
+            continue;
+        const char *name = name_of(object, tables, ELF64_R_SYM(relocation->r_info));
+        if (!name || !otp_object_has(object, address, sizeof(uint64_t), PF_W))
+            continue;
+        struct otp_word word = {(uint64_t *)address, name, type == TYPE_SLOT}; /* NOLINT(performance-no-int-to-ptr) */
+        take(user, &word);
+    }
+}
+
+bool otp_object_words(const struct otp_object *object, otp_word_fn take, void *user) {
+    struct tables tables;
+    if (!find_tables(object, &tables))
+        return false;
+    take_words(object, &tables, tables.data, tables.data_bytes, take, user);
+    take_words(object, &tables, tables.slots, tables.slots_bytes, take, user);
+    return true;
+}
+
+bool otp_dynamic_has_path(const ElfW(Dyn) * dynamic) {
+    for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++)
+        if (dynamic->d_tag == DT_RUNPATH || dynamic->d_tag == DT_RPATH)
+            return true;
+    return false;
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The words of a loaded object that the loader fills with the addresses of functions of other objects: what calls go
+ * through (JUMP_SLOT, GLOB_DAT) and where addresses were taken as data (R_X86_64_64, R_AARCH64_ABS64). By the object's
+ * own tables in memory; nothing is read outside of its segments.
+ */
+#ifndef OTP_HOOKS_OBJECT_WORDS_H
+#define OTP_HOOKS_OBJECT_WORDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hooks/objects.h"
+
+struct otp_word {
+    uint64_t *address; /* aligned, inside the object */
+    const char *name;  /* of the symbol; into the object */
+    bool lazy;         /* a slot that the loader may not have filled yet */
+};
+
+/* Gets each word whose symbol the object does not define itself. */
+typedef void (*otp_word_fn)(void *user, const struct otp_word *word);
+
+/* For an object that is pinned. False: it has no tables, or they make no sense. */
+bool otp_object_words(const struct otp_object *object, otp_word_fn take, void *user);
+
+/* True if the object tells the loader where to look for others (DT_RUNPATH, DT_RPATH). */
+bool otp_dynamic_has_path(const ElfW(Dyn) * dynamic);
+
+#endif
