@@ -44,8 +44,8 @@ install(FILES ${CMAKE_BINARY_DIR}/include/otelprof/version.h DESTINATION ${CMAKE
 
 # What those who link the archive link beside it. In otelprof.pc libdw is no module, because its own one asks static
 # users for the development files of bzip2, which the shared libdw that we link does not need.
-set(OTELPROF_PC_LIBS_PRIVATE -pthread)
-set(OTELPROF_ARCHIVE_NEEDS elf protobuf-c z Threads::Threads)
+set(OTELPROF_PC_LIBS_PRIVATE "-lm -pthread")
+set(OTELPROF_ARCHIVE_NEEDS elf protobuf-c z m Threads::Threads)
 if(OTELPROF_DWARF)
     string(PREPEND OTELPROF_PC_LIBS_PRIVATE "-ldw ")
     list(PREPEND OTELPROF_ARCHIVE_NEEDS dw)

@@ -105,7 +105,7 @@ void otp_intake_record(struct otp_intake *intake, const void *record, size_t siz
     struct otp_sample sample = {
         .type = OTP_PROFILE_CPU,
         .time_unix_ns = time < intake->window_start_ns ? intake->window_start_ns : time,
-        .value = parts.header.weight,
+        .value = (double)parts.header.weight,
         .frames = intake->frames,
         .frame_count = fill_frames(intake, &parts),
         .tid = parts.header.tid,

@@ -5,6 +5,7 @@
  */
 #include "encode/otlp.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -38,10 +39,16 @@ struct encoding {
     uint32_t *next_source; /* by group of the window: the next one + 1; 0: the last */
 
     uint32_t profile_attributes[PROFILE_ATTRIBUTES_MAX];
-    uint32_t profile_attribute_count;  /* of the first request */
-    uint32_t constant_attribute_count; /* of the others: without counters */
+    uint32_t profile_attribute_count;  /* of the first request's first profile */
+    uint32_t constant_attribute_count; /* of all others: without counters */
     struct otp_request request;
 };
+
+/* Something that the window has to say will not be said; `events` of it happened. */
+static void lose(struct encoding *encoding, uint64_t events) {
+    encoding->result->samples_lost += events;
+    encoding->result->complete = false;
+}
 
 /* ---------------------------------------------------------------------------- first pass: the dictionary */
 
@@ -124,9 +131,10 @@ static void convert_groups(struct encoding *encoding) {
     if (symbolizer && symbolizer->begin)
         symbolizer->begin(symbolizer->user);
     for (uint32_t i = 0; i < otp_window_group_count(encoding->window); i++) {
-        uint64_t events = otp_window_group_at(encoding->window, i).events;
-        if (events && convert_group(encoding, i))
-            encoding->result->samples_lost += events;
+        struct otp_sample_group group = otp_window_group_at(encoding->window, i);
+        bool says_something = group.events || group.value > 0; /* one that memory ran out for does not */
+        if (says_something && convert_group(encoding, i))
+            lose(encoding, group.events);
     }
     if (symbolizer && symbolizer->end)
         symbolizer->end(symbolizer->user);
@@ -167,6 +175,7 @@ static int make_profile_attributes(struct encoding *encoding) {
 
 static void begin_request(struct encoding *encoding) {
     encoding->request.profile_attributes = encoding->profile_attributes;
+    encoding->request.constant_attribute_count = encoding->constant_attribute_count;
     encoding->request.profile_attribute_count =
         encoding->result->requests ? encoding->constant_attribute_count : encoding->profile_attribute_count;
     otp_request_begin(&encoding->request);
@@ -178,7 +187,7 @@ static int hand_over(struct encoding *encoding) {
     int answer = 0;
     struct otp_arena *arena = otp_arena_new(encoding->options.memory_bytes / 2);
     if (!arena || otp_pack(&encoding->request, encoding->resource, arena, &packed)) {
-        encoding->result->samples_lost += encoding->request.events;
+        lose(encoding, encoding->request.events);
         otp_arena_free(arena);
         return 0;
     }
@@ -188,7 +197,7 @@ static int hand_over(struct encoding *encoding) {
         .samples = encoding->request.events,
         .profiles = otp_request_profiles(&encoding->request),
         .index = encoding->result->requests,
-        .can_split = encoding->request.events > 1 && packed.size > OTP_OTLP_BYTES_MIN,
+        .can_split = otp_request_divisible(&encoding->request) && packed.size > OTP_OTLP_BYTES_MIN,
     };
     answer = encoding->sink(encoding->user, &request);
     otp_arena_free(arena);
@@ -241,7 +250,7 @@ static int replay_sample(struct encoding *encoding, const struct otp_request_sam
         if (fits && !sample->time_count) {
             otp_request_put_value(&encoding->request, sample->value, sample->events);
         } else if (!taken) {
-            encoding->result->samples_lost += sample->time_count ? left : sample->events;
+            lose(encoding, sample->time_count ? left : sample->events);
             return 0;
         }
         times += taken;
@@ -263,7 +272,7 @@ static int replay(struct encoding *encoding) {
     struct otp_request_sample *samples = arena ? otp_arena_alloc(arena, samples_size) : NULL;
     uint64_t *times = samples ? otp_arena_alloc(arena, times_size + 1) : NULL;
     if (!times) {
-        encoding->result->samples_lost += events;
+        lose(encoding, events);
         count = 0;
     } else {
         memcpy(samples, request->samples, samples_size);
@@ -273,26 +282,44 @@ static int replay(struct encoding *encoding) {
     int error = 0;
     for (uint32_t i = 0; i < count && !error; i++)
         error = replay_sample(encoding, &samples[i], times + samples[i].first_time);
+    if (error)
+        encoding->result->complete = false;
     otp_arena_free(arena);
     return error;
 }
 
+/* The nearest integer of a sum of estimates; 0 too for what is no number, and the largest for what is beyond it. */
+static int64_t wire_value(double sum) {
+    if (!(sum >= 0.5))
+        return 0;
+    return sum < 0x1p63 ? llround(sum) : INT64_MAX;
+}
+
+/*
+ * A sum that rounds to 0 gives no Sample: receivers refuse a value of 0, and a group that is not there says the same.
+ * Its events, if it has any, are then told as exactly as integers can tell them, so they are not lost.
+ */
 static int emit_value(struct encoding *encoding, const struct otp_group *group, uint32_t number) {
-    uint64_t events = 0, value = 0;
+    uint64_t events = 0;
+    double sum = 0;
     bool fits;
     for (uint32_t source = encoding->first_source[number]; source; source = encoding->next_source[source - 1]) {
         struct otp_sample_group from = otp_window_group_at(encoding->window, source - 1);
         events += from.events;
-        value += from.value;
+        sum += from.value;
+    }
+    int64_t value = wire_value(sum);
+    if (!value) {
+        encoding->result->samples_silent += events;
+        return 0;
     }
     int error = start_sample(encoding, group, &fits);
     if (error)
         return error;
-    if (!fits) {
-        encoding->result->samples_lost += events;
-        return 0;
-    }
-    otp_request_put_value(&encoding->request, (int64_t)value, events);
+    if (fits)
+        otp_request_put_value(&encoding->request, value, events);
+    else
+        lose(encoding, events);
     return 0;
 }
 
@@ -307,7 +334,7 @@ static int emit_source(struct encoding *encoding, const struct otp_group *group,
             return error;
         uint32_t taken = fits ? otp_request_take_times(&encoding->request, &at) : 0;
         if (!taken && !*open) {
-            encoding->result->samples_lost += left;
+            lose(encoding, left);
             return 0;
         }
         left -= taken;
@@ -343,6 +370,8 @@ static int emit_requests(struct encoding *encoding) {
     int error = 0;
     for (uint32_t i = 0; i < otp_intern_count(encoding->groups) && !error; i++)
         error = encoding->first_source[i] ? emit_group(encoding, i) : 0;
+    if (error)
+        encoding->result->complete = false;
     while (encoding->request.sample_count && !error)
         error = finish_request(encoding);
     encoding->result->bytes_max = encoding->request.bytes_max;
@@ -388,7 +417,7 @@ int otp_otlp_encode(const struct otp_window *window, const struct otp_resource *
                     void *user, struct otp_otlp_result *result) {
     struct encoding encoding = {
         .window = window, .resource = resource, .symbolizer = symbolizer, .sink = sink, .user = user, .result = result};
-    *result = (struct otp_otlp_result){0};
+    *result = (struct otp_otlp_result){.complete = true};
     if (options)
         encoding.options = *options;
     set_defaults(&encoding.options);
@@ -400,8 +429,10 @@ int otp_otlp_encode(const struct otp_window *window, const struct otp_resource *
         convert_groups(&encoding);
         error = emit_requests(&encoding);
     }
-    if (error == OTELPROF_E_MEMORY)
+    if (error == OTELPROF_E_MEMORY) {
+        result->complete = false;
         error = otp_error(error, "no memory to encode a window");
+    }
     otp_arena_free(encoding.arena);
     return error;
 }

@@ -40,7 +40,7 @@ struct otp_resource {
 #define OTP_OTLP_BYTES_MIN ((size_t)64 << 10) /* no splitting below: one deep stack may take as much */
 
 struct otp_otlp_options {
-    uint32_t samples_max; /* a request: timestamps, or groups where there are none; 0: OTP_OTLP_SAMPLES_MAX */
+    uint32_t samples_max; /* a request: timestamps or Samples, whichever are more; 0: OTP_OTLP_SAMPLES_MAX */
     size_t
         bytes_max; /* a request, not compressed; 0: OTP_OTLP_BYTES_MAX, or an eighth of memory_bytes if that is less */
     size_t memory_bytes; /* working memory at most; 0: eight times OTP_OTLP_BYTES_MAX */
@@ -49,13 +49,13 @@ struct otp_otlp_options {
 struct otp_otlp_request {
     const uint8_t *bytes; /* valid during the call */
     size_t size;
-    uint64_t samples;  /* events in it */
-    uint32_t profiles; /* one for each type that it has */
-    uint32_t index;    /* in its window, from 0; the first one carries the counters */
-    bool can_split;    /* the sink may ask for its events in smaller requests */
+    uint64_t samples;  /* events in it; 0 if it tells states only, or twins */
+    uint32_t profiles; /* one for each type that it has, in their order */
+    uint32_t index;    /* in its window, from 0; the first one carries the counters, in its first profile */
+    bool can_split;    /* the sink may ask for what it holds in smaller requests */
 };
 
-/* What a sink may return: the request is too large for its receiver, and its events shall come again in two. */
+/* What a sink may return: the request is too large for its receiver, and what it holds shall come again in two. */
 #define OTP_OTLP_SPLIT 1
 
 /* Gets each request in turn. Anything but 0 and OTP_OTLP_SPLIT stops the encoding. */
@@ -65,15 +65,17 @@ struct otp_otlp_result {
     uint32_t requests;         /* handed to the sink, those not counted that came again in two */
     size_t bytes_max;          /* of a request: as in the options, or less because the sink asked for it */
     uint64_t samples;          /* events in them */
+    uint64_t samples_silent;   /* events of groups whose value rounds to 0: nothing is sent for them, nothing is lost */
     uint64_t samples_lost;     /* events that could not be encoded: too large for a request, or out of memory */
+    bool complete;             /* all that the window has to say went to the sink, also what has no events */
     uint64_t symbols_resolved; /* addresses that got a name */
     uint64_t symbols_missing;  /* addresses that did not */
 };
 
 /*
- * Encodes a closed window. A window without samples gives no request. `resource`, `symbolizer` and `options` may be
- * NULL. 0; OTELPROF_E_MEMORY; or what the sink returned. `result` tells what was done in each case; events of a window
- * that are neither in samples nor in samples_lost were not come to.
+ * Encodes a closed window. One in which no group has something to say, events or a value, gives no request. `resource`,
+ * `symbolizer` and `options` may be NULL. 0; OTELPROF_E_MEMORY; or what the sink returned. `result` tells what was done
+ * in each case; events of a window that are in none of samples, samples_silent and samples_lost were not come to.
  */
 int otp_otlp_encode(const struct otp_window *window, const struct otp_resource *resource,
                     const struct otp_symbolizer *symbolizer, const struct otp_otlp_options *options, otp_otlp_sink sink,

@@ -337,7 +337,7 @@ static void set_profile_id(struct otp_arena *arena, otlp_profile *profile) {
 }
 
 static int fill_profile(const struct otp_request *request, struct otp_arena *arena, enum otp_profile_kind type,
-                        size_t samples, otlp_profile *profile) {
+                        size_t samples, uint32_t attribute_count, otlp_profile *profile) {
     const uint32_t *texts = request->dictionary->type_texts[type];
     *profile = (otlp_profile)OTLP_PROFILE_INIT;
     profile->sample_type = make_value_type(request, arena, texts);
@@ -346,14 +346,14 @@ static int fill_profile(const struct otp_request *request, struct otp_arena *are
     profile->time_unix_nano = otp_window_start(request->window);
     profile->duration_nano = otp_window_end(request->window) - otp_window_start(request->window);
     set_profile_id(arena, profile);
-    profile->n_attribute_indices = request->profile_attribute_count;
-    profile->attribute_indices =
-        new_indices(arena, &request->attributes, request->profile_attributes, request->profile_attribute_count);
+    profile->n_attribute_indices = attribute_count;
+    profile->attribute_indices = new_indices(arena, &request->attributes, request->profile_attributes, attribute_count);
     if (!profile->sample_type || !profile->period_type || !profile->attribute_indices)
         return -1;
     return fill_samples(request, arena, type, samples, profile);
 }
 
+/* In the order of their types. The counters are the window's, not a type's: they stand in one profile, to be summed. */
 static int make_profiles(const struct otp_request *request, struct otp_arena *arena, otlp_scope_profiles *scope) {
     size_t samples[OTP_PROFILE_KINDS] = {0};
     otlp_profile *profiles = new_elements(arena, OTP_PROFILE_KINDS, sizeof(*profiles), &scope->profiles);
@@ -361,10 +361,15 @@ static int make_profiles(const struct otp_request *request, struct otp_arena *ar
         return -1;
     for (uint32_t i = 0; i < request->sample_count; i++)
         samples[request->samples[i].group.type]++;
-    for (int type = 0; type < OTP_PROFILE_KINDS; type++)
-        if (samples[type] &&
-            fill_profile(request, arena, (enum otp_profile_kind)type, samples[type], &profiles[scope->n_profiles++]))
+    uint32_t attributes = request->profile_attribute_count;
+    for (int type = 0; type < OTP_PROFILE_KINDS; type++) {
+        if (!samples[type])
+            continue;
+        if (fill_profile(request, arena, (enum otp_profile_kind)type, samples[type], attributes,
+                         &profiles[scope->n_profiles++]))
             return -1;
+        attributes = request->constant_attribute_count;
+    }
     return 0;
 }
 

@@ -23,9 +23,13 @@ static int init_selection(struct otp_selection *selection, struct otp_arena *are
 int otp_request_init(struct otp_request *request, struct otp_arena *arena, const struct otp_dictionary *dictionary,
                      const struct otp_window *window, const struct otp_otlp_options *options) {
     *request = (struct otp_request){.dictionary = dictionary, .window = window};
-    /* No more than there are: a quiet window takes little memory. */
-    uint64_t samples = otp_window_counts(window)->samples;
-    request->samples_max = samples < options->samples_max ? (uint32_t)samples : options->samples_max;
+    /*
+     * No more than there are, so that a quiet window takes little memory: a timestamp is an event, and a Sample one
+     * group at least. The types share the room, however many there are.
+     */
+    uint64_t events = otp_window_counts(window)->samples, groups = otp_window_group_count(window);
+    uint64_t most = events > groups ? events : groups;
+    request->samples_max = most < options->samples_max ? (uint32_t)most : options->samples_max;
     request->bytes_max = options->bytes_max;
     request->samples = otp_arena_alloc(arena, (size_t)request->samples_max * sizeof(request->samples[0]));
     request->times = otp_arena_alloc(arena, (size_t)request->samples_max * sizeof(request->times[0]));
@@ -224,6 +228,10 @@ void otp_request_put_value(struct otp_request *request, int64_t value, uint64_t 
     request->samples[request->sample_count - 1].value = value;
     request->samples[request->sample_count - 1].events = events;
     request->events += events;
+}
+
+bool otp_request_divisible(const struct otp_request *request) {
+    return request->sample_count > 1 || request->time_count > 1;
 }
 
 uint32_t otp_request_profiles(const struct otp_request *request) {

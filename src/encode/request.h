@@ -25,7 +25,7 @@ struct otp_group {
 struct otp_request_sample {
     struct otp_group group;
     uint32_t first_time, time_count; /* in otp_request.times */
-    int64_t value;                   /* counts if there are no timestamps */
+    int64_t value;                   /* counts if there are no timestamps; never 0 then */
     uint64_t events;                 /* behind that value */
 };
 
@@ -42,14 +42,15 @@ struct otp_request {
     size_t bytes_max;
     size_t fixed_bytes;                 /* of resource and scope */
     const uint32_t *profile_attributes; /* numbers in the dictionary */
-    uint32_t profile_attribute_count;
+    uint32_t profile_attribute_count;   /* of the first profile */
+    uint32_t constant_attribute_count;  /* of the others: the first ones of these, without counters */
 };
 
 /* Room for every request of a window, from `arena`, once the dictionary is complete. 0, or -1 when out of memory. */
 int otp_request_init(struct otp_request *request, struct otp_arena *arena, const struct otp_dictionary *dictionary,
                      const struct otp_window *window, const struct otp_otlp_options *options);
 
-/* Empties it. The caller has set fixed_bytes and profile_attributes. */
+/* Empties it. The caller has set fixed_bytes, profile_attributes and their counts. */
 void otp_request_begin(struct otp_request *request);
 
 /* Elements that samples_max still allows. */
@@ -69,6 +70,9 @@ void otp_request_put_value(struct otp_request *request, int64_t value, uint64_t 
 
 /* Profiles that it will have: one for each type. */
 uint32_t otp_request_profiles(const struct otp_request *request);
+
+/* True if it holds more than one timestamp or Sample, so that two requests could share it. */
+bool otp_request_divisible(const struct otp_request *request);
 
 /* ---- otlp_pack.c */
 

@@ -187,10 +187,13 @@ static void finish_job(struct otp_worker *worker, const struct otp_window *windo
     struct job *job = &worker->job;
     pthread_mutex_lock(&worker->lock);
     if (!worker->abandoned) {
+        worker->counters.samples_exported += result->samples_silent;
+        job->samples_left -= result->samples_silent;
         uint64_t left = job->samples_left;
-        if (left && out_of_time(worker))
+        bool lost = left || !result->complete; /* states and twins have no samples that could be left */
+        if (lost && out_of_time(worker))
             count_lost(worker, job, &(struct otelprof_stats){.lost_shutdown = left}, left);
-        else if (left)
+        else if (lost)
             count_failed(worker, job, left);
         if (!job->counters_sent)
             otp_counters_add(&worker->unsent, otp_window_delta(window));
@@ -210,9 +213,9 @@ static void finish_job(struct otp_worker *worker, const struct otp_window *windo
 
 static void export_window(struct otp_worker *worker, struct otp_window *window) {
     const struct otp_worker_config *config = &worker->config;
-    struct otp_otlp_result result;
+    struct otp_otlp_result result; /* shows an error as what is not complete */
     otp_otlp_encode(window, config->resource, &config->symbolizer, &config->options, send_request, &worker->job,
-                    &result); /* an error shows as samples that were neither delivered nor lost */
+                    &result);
     worker->config.options.bytes_max = result.bytes_max; /* smaller if the receiver wants it so */
     finish_job(worker, window, &result);
     otp_window_free(window);

@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profile/types.h"
 
-/* Names and units that receivers take: Pyroscope multiplies a count of samples with a period of cpu/nanoseconds. */
+#define HEAP_TYPE(name, unit)                                                                                          \
+    .sample_name = (name), .sample_unit = (unit), .period_name = "space", .period_unit = "bytes", .always_merged = true
+
+/*
+ * Names and units that receivers take: Pyroscope multiplies a count of samples with a period of cpu/nanoseconds. Those
+ * of the heap are Go's. Two profiles tell of each allocation, because one on the wire has a single sample type.
+ */
 const struct otp_profile_type otp_profile_types[OTP_PROFILE_KINDS] = {
     [OTP_PROFILE_CPU] = {.sample_name = "samples",
                          .sample_unit = "count",
                          .period_name = "cpu",
                          .period_unit = "nanoseconds",
                          .counts = true,
-                         .always_merged = false},
+                         .twin = OTP_PROFILE_CPU},
+    [OTP_PROFILE_ALLOC_OBJECTS] = {HEAP_TYPE("alloc_objects", "count"), .twin = OTP_PROFILE_ALLOC_SPACE},
+    [OTP_PROFILE_ALLOC_SPACE] = {HEAP_TYPE("alloc_space", "bytes"), .twin = OTP_PROFILE_ALLOC_SPACE},
+    [OTP_PROFILE_INUSE_OBJECTS] = {HEAP_TYPE("inuse_objects", "count"), .is_state = true,
+                                   .twin = OTP_PROFILE_INUSE_SPACE},
+    [OTP_PROFILE_INUSE_SPACE] = {HEAP_TYPE("inuse_space", "bytes"), .is_state = true, .twin = OTP_PROFILE_INUSE_SPACE},
 };

@@ -7,6 +7,10 @@
 
 enum otp_profile_kind {
     OTP_PROFILE_CPU = 0,
+    OTP_PROFILE_ALLOC_OBJECTS, /* what was allocated during the window */
+    OTP_PROFILE_ALLOC_SPACE,
+    OTP_PROFILE_INUSE_OBJECTS, /* what is allocated and not freed at its end */
+    OTP_PROFILE_INUSE_SPACE,
     OTP_PROFILE_KINDS /* how many there are */
 };
 
@@ -16,7 +20,10 @@ struct otp_profile_type {
     const char *period_name; /* period_type */
     const char *period_unit;
     bool counts;        /* a sample's value on the wire is 1; otherwise otp_sample.value */
-    bool always_merged; /* no timestamps whatever the detail */
+    bool always_merged; /* no timestamps, thread id and CPU number, whatever the detail */
+    bool is_state;      /* what there is at the window's end, not something that happened in it */
+    /* A kind that gets each sample too, with otp_sample.twin_value; always merged, as this one. Itself: none. */
+    enum otp_profile_kind twin;
 };
 
 /* By enum otp_profile_kind. */

@@ -157,6 +157,32 @@ struct parts {
     bool lowered, cut;
 };
 
+/* Whether samples of the type carry the thread's id and the CPU's number. */
+static bool tells_threads(const struct otp_window *window, enum otp_profile_kind type) {
+    return window->config.detail == OTELPROF_DETAIL_FULL && !otp_profile_types[type].always_merged;
+}
+
+static void set_text_if_any(struct otp_window *window, struct otp_attribute_list *list, const char *key,
+                            const char *text) {
+    if (text && *text)
+        otp_attribute_set_text(window, list, key, text, strlen(text));
+}
+
+/* What is known of a sample beside its thread's record. */
+static void set_own_attributes(struct otp_window *window, struct otp_attribute_list *list,
+                               const struct otp_sample *sample, bool thread) {
+    if (thread) {
+        if (sample->tid)
+            otp_attribute_set_int(window, list, "thread.id", sample->tid);
+        otp_attribute_set_int(window, list, "cpu.logical_number", sample->cpu);
+    }
+    set_text_if_any(window, list, "thread.name", sample->thread_name);
+    set_text_if_any(window, list, "otelprof.heap.age", sample->age);
+    if (sample->stop != OTP_STOP_COMPLETE)
+        set_text_if_any(window, list, "otelprof.stack.stop",
+                        sample->stop < OTP_STOP_COUNT ? stop_names[sample->stop] : "unknown");
+}
+
 static int intern_attributes(struct otp_window *window, const struct otp_sample *sample, enum level level,
                              struct parts *parts) {
     struct otp_attribute_list list = {.count = 0};
@@ -174,18 +200,8 @@ static int intern_attributes(struct otp_window *window, const struct otp_sample 
         if (parts->link == OTP_INTERN_NONE)
             return -1;
     }
-    bool threads = window->config.detail == OTELPROF_DETAIL_FULL;
-    if (threads && level == LEVEL_ALL) {
-        if (sample->tid)
-            otp_attribute_set_int(window, &list, "thread.id", sample->tid);
-        otp_attribute_set_int(window, &list, "cpu.logical_number", sample->cpu);
-    }
-    if (sample->thread_name && *sample->thread_name)
-        otp_attribute_set_text(window, &list, "thread.name", sample->thread_name, strlen(sample->thread_name));
-    if (sample->stop != OTP_STOP_COMPLETE) {
-        const char *name = sample->stop < OTP_STOP_COUNT ? stop_names[sample->stop] : "unknown";
-        otp_attribute_set_text(window, &list, "otelprof.stack.stop", name, strlen(name));
-    }
+    bool threads = tells_threads(window, sample->type);
+    set_own_attributes(window, &list, sample, threads && level == LEVEL_ALL);
     parts->lowered = (threads && level > LEVEL_ALL) || (has_link && level >= LEVEL_NO_LINK);
     parts->attribute_set = otp_attribute_intern(window, &list);
     return parts->attribute_set == OTP_INTERN_NONE ? -1 : 0;
@@ -204,38 +220,60 @@ static int intern_parts(struct otp_window *window, const struct otp_sample *samp
     return intern_attributes(window, sample, level, parts);
 }
 
-static int add_to_group(struct otp_window *window, const struct otp_sample *sample, const struct parts *parts) {
-    struct otp_group_key key = {sample->type, parts->stack, parts->attribute_set, parts->link};
+/* The number of the group, with room for its data; OTP_INTERN_NONE when out of memory. */
+static uint32_t make_group(struct otp_window *window, enum otp_profile_kind type, const struct parts *parts) {
+    struct otp_group_key key = {type, parts->stack, parts->attribute_set, parts->link};
     uint32_t number = otp_intern(window->groups, &key, sizeof(key));
     if (number == OTP_INTERN_NONE || otp_window_reserve(window, (void **)&window->group_data, &window->group_capacity,
                                                         number, sizeof(window->group_data[0])))
+        return OTP_INTERN_NONE;
+    return number;
+}
+
+static int add_time(struct otp_window *window, uint32_t group, uint64_t time_ns) {
+    if (!time_ns)
+        time_ns = window->start_ns;
+    if (otp_timestamp_append(window->arena, &window->group_data[group].times, time_ns))
         return -1;
-    struct otp_group_data *group = &window->group_data[number];
-    if (otp_window_timed(window, sample->type)) {
-        uint64_t time_ns = sample->time_unix_ns ? sample->time_unix_ns : window->start_ns;
-        if (otp_timestamp_append(window->arena, &group->times, time_ns))
-            return -1;
-        if (time_ns < window->earliest_ns)
-            window->earliest_ns = time_ns;
-        if (time_ns > window->latest_ns)
-            window->latest_ns = time_ns;
-    }
-    group->events++;
-    group->value += otp_profile_types[sample->type].counts ? 1 : sample->value;
+    if (time_ns < window->earliest_ns)
+        window->earliest_ns = time_ns;
+    if (time_ns > window->latest_ns)
+        window->latest_ns = time_ns;
+    return 0;
+}
+
+/* Both groups or neither: nothing is added before there is room for all of it. */
+static int add_to_groups(struct otp_window *window, const struct otp_sample *sample, const struct parts *parts) {
+    const struct otp_profile_type *type = &otp_profile_types[sample->type];
+    bool has_twin = type->twin != sample->type;
+    uint32_t group = make_group(window, sample->type, parts);
+    if (group == OTP_INTERN_NONE)
+        return -1;
+    uint32_t twin = has_twin ? make_group(window, type->twin, parts) : group;
+    if (twin == OTP_INTERN_NONE)
+        return -1;
+    if (otp_window_timed(window, sample->type) && add_time(window, group, sample->time_unix_ns))
+        return -1;
+    window->group_data[group].events += !type->is_state;
+    window->group_data[group].value += type->counts ? 1 : sample->value;
+    if (has_twin)
+        window->group_data[twin].value += sample->twin_value;
     return 0;
 }
 
 int otp_window_add(struct otp_window *window, const struct otp_sample *sample) {
+    struct otp_window_counts *counts = &window->counts;
+    bool is_state = otp_profile_types[sample->type].is_state;
     for (unsigned level = level_of(window); level < LEVEL_COUNT; level++) {
         struct parts parts;
-        if (intern_parts(window, sample, level, &parts) || add_to_group(window, sample, &parts))
+        if (intern_parts(window, sample, level, &parts) || add_to_groups(window, sample, &parts))
             continue;
-        window->counts.samples++;
-        window->counts.detail_lowered += parts.lowered;
-        window->counts.stacks_cut += parts.cut;
+        *(is_state ? &counts->states : &counts->samples) += 1;
+        counts->detail_lowered += parts.lowered;
+        counts->stacks_cut += parts.cut;
         return 0;
     }
-    window->counts.lost_memory++;
+    *(is_state ? &counts->states_lost : &counts->lost_memory) += 1;
     return OTELPROF_E_MEMORY;
 }
 

@@ -11,7 +11,8 @@
  *     otp_window_close(window, end, &delta_of_counters);       hand it over
  *
  * Memory is bounded. Past 60 % of the limit new samples lose thread id and CPU number, past 80 % their span's link too,
- * past 90 % their stack but for the leaf and a marker, and at 100 % a sample is lost. Each step is counted.
+ * past 90 % their stack but for the leaf and a marker, and at 100 % a sample is lost. Each step is counted. (Samples of
+ * types that are always merged have no thread id and no CPU number to lose.)
  */
 #ifndef OTP_PROFILE_WINDOW_H
 #define OTP_PROFILE_WINDOW_H
@@ -31,7 +32,7 @@ struct otp_window;
 struct otp_window_config {
     size_t memory_limit_bytes;
     enum otelprof_detail detail;
-    uint64_t period[OTP_PROFILE_KINDS]; /* in the type's period unit (cpu: nanoseconds), never 0 */
+    uint64_t period[OTP_PROFILE_KINDS]; /* in the type's period unit; never 0 for a type that is sampled, or its twin */
     const char *rung;                   /* "ebpf"; not copied */
     /* The name of an attribute key by its index in span records, or NULL. Called on the profiler thread. */
     const char *(*key_name)(void *user, unsigned key);
@@ -66,23 +67,30 @@ struct otp_mapping {
 struct otp_sample {
     enum otp_profile_kind type;
     uint64_t time_unix_ns;              /* 0: the window's start */
-    uint64_t value;                     /* in the type's sample unit; not used by types that count */
+    double value;                       /* in the type's sample unit: an estimate; not used by types that count */
+    double twin_value;                  /* in the unit of the type's twin; not used by types without */
     const struct otp_frame_ref *frames; /* leaf first */
     uint32_t frame_count;
     uint32_t tid;            /* 0: none */
     const char *thread_name; /* any bytes up to a zero; NULL or "": none */
+    const char *age;         /* attribute "otelprof.heap.age"; likewise */
     uint32_t cpu;
     uint8_t stop;        /* enum otp_stop (bpf/record.h): why the stack ends */
     const void *context; /* struct otp_thread_record (bpf/context_slot.h), perhaps cut short; NULL: none */
     size_t context_size; /* bytes there */
 };
 
-/* What became of the samples that were added. samples + lost_memory = calls of otp_window_add(). */
+/*
+ * What became of the samples that were added: samples + lost_memory + states + states_lost = calls of otp_window_add().
+ * One that went to two groups, its type's and the twin's, counts once.
+ */
 struct otp_window_counts {
     uint64_t samples;
     uint64_t lost_memory;
-    uint64_t detail_lowered; /* of samples: lost thread id, CPU or link */
-    uint64_t stacks_cut;     /* of samples: cut to the leaf */
+    uint64_t states; /* of types that tell a state: no event, so neither fired nor lost as one */
+    uint64_t states_lost;
+    uint64_t detail_lowered; /* of samples and states: lost thread id, CPU or link */
+    uint64_t stacks_cut;     /* of samples and states: cut to the leaf */
 };
 
 /* A window that starts at `start_unix_ns`. NULL when out of memory. */
@@ -97,7 +105,7 @@ void otp_window_free(struct otp_window *window);
  */
 uint32_t otp_window_mapping(struct otp_window *window, const struct otp_mapping *mapping);
 
-/* Takes a sample in. 0, or OTELPROF_E_MEMORY when it was lost (and counted). */
+/* Takes a sample in, for its type and the twin. 0, or OTELPROF_E_MEMORY when it was lost to both (and counted). */
 int otp_window_add(struct otp_window *window, const struct otp_sample *sample);
 
 /* Ends the window. `delta`: how far each counter went since the last window; copied. NULL: all 0. */
@@ -129,8 +137,8 @@ struct otp_sample_group {
     uint32_t stack;
     uint32_t attribute_set;
     uint32_t link;   /* or OTP_NO_LINK */
-    uint64_t events; /* samples in it */
-    uint64_t value;  /* their sum; counting types: the same as events */
+    uint64_t events; /* samples in it; 0 for a type that tells a state, and for what came as a twin */
+    double value;    /* their sum; counting types: the same as events */
 };
 
 /* Start, end (exclusive) that hold all timestamps too, and the configuration. */

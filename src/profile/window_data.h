@@ -32,7 +32,7 @@ struct otp_group_key {
 struct otp_group_data {
     struct otp_timestamp_list times;
     uint64_t events;
-    uint64_t value;
+    double value;
 };
 
 struct otp_window {

@@ -75,7 +75,7 @@ const struct otp_span_link *otp_window_link_at(const struct otp_window *window, 
     return otp_intern_key(window->links, number, NULL);
 }
 
-/* The last group may be without data: memory ran out while it was made. */
+/* The last groups may be without data: memory ran out while they were made. */
 uint32_t otp_window_group_count(const struct otp_window *window) {
     uint32_t count = otp_intern_count(window->groups);
     return count < window->group_capacity ? count : window->group_capacity;

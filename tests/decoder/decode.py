@@ -57,8 +57,10 @@ class Sample:
 
     @property
     def weight(self):
-        """In units of the period: nanoseconds of CPU time for samples/count with a period in nanoseconds."""
-        return self.count * self.period if self.unit == "count" and self.period else self.count
+        """In units of the period: nanoseconds of CPU time for samples/count with a period in nanoseconds. What is of
+        the heap is an estimate of the whole already, whatever its period."""
+        scaled = self.unit == "count" and self.period and self.period_type != "space"
+        return self.count * self.period if scaled else self.count
 
 
 def files_of(paths):

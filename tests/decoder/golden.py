@@ -33,8 +33,29 @@ def golden():
     return Request.FromString(GOLDEN)
 
 
+def index_of(table, text):
+    """The index of a string, appended if new."""
+    if text not in table:
+        table.append(text)
+    return list(table).index(text)
+
+
+def add_heap_profile(request):
+    """A second profile, of what was allocated by the stack of the first one."""
+    strings = request.dictionary.string_table
+    profiles = request.resource_profiles[0].scope_profiles[0].profiles
+    heap = profiles.add(
+        time_unix_nano=profiles[0].time_unix_nano, duration_nano=profiles[0].duration_nano, period=524288,
+        profile_id=bytes(range(16)))
+    heap.sample_type.type_strindex = index_of(strings, "alloc_space")
+    heap.sample_type.unit_strindex = heap.period_type.unit_strindex = index_of(strings, "bytes")
+    heap.period_type.type_strindex = index_of(strings, "space")
+    heap.samples.add(stack_index=1, link_index=1, values=[1048576])
+
+
 def valid():
-    """The golden request with an empty Link at 0, the resource that an SDK must send, and timestamps."""
+    """The golden request with an empty Link at 0, the resource that an SDK must send, timestamps, a counter, and a
+    profile of the heap."""
     request = golden()
     request.dictionary.link_table[0].Clear()
     envelope = request.resource_profiles[0]
@@ -49,4 +70,8 @@ def valid():
     sample = profile.samples[0]
     del sample.values[:]
     sample.timestamps_unix_nano.extend(profile.time_unix_nano + offset for offset in (0, 10_000_000, 20_000_000))
+    tables = request.dictionary
+    tables.attribute_table.add(key_strindex=index_of(tables.string_table, "otelprof.samples.fired")).value.int_value = 3
+    profile.attribute_indices.append(len(tables.attribute_table) - 1)
+    add_heap_profile(request)
     return request

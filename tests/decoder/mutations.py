@@ -526,6 +526,50 @@ def dash_in_type(request):
     profile(request).sample_type.type_strindex = string(request, "cpu-time")
 
 
+def of_heap(request):
+    """A profile of the heap."""
+    strings = request.dictionary.string_table
+    return first_where(scoped(request).profiles,
+                       lambda item: strings[item.sample_type.type_strindex].startswith(("alloc_", "inuse_")))
+
+
+@breaks("type_units")
+def other_sample_unit(request):
+    profile(request).sample_type.unit_strindex = string(request, "seconds")
+
+
+@breaks("type_units")
+def other_period_type(request):
+    profile(request).period_type.type_strindex = string(request, "wall")
+
+
+@breaks("type_units")
+def other_period_unit_of_the_heap(request):
+    of_heap(request).period_type.unit_strindex = string(request, "count")
+
+
+@breaks("type_heap")
+def heap_with_timestamps(request):
+    heap = of_heap(request)
+    for each in heap.samples:
+        del each.values[:]
+        each.timestamps_unix_nano.append(heap.time_unix_nano)
+
+
+@breaks("type_heap")
+def heap_with_thread(request):
+    of_heap(request).samples[0].attribute_indices.append(attribute(request, "thread.id", "7"))
+
+
+@breaks("counters_once")
+def counters_in_two_profiles(request):
+    tables = request.dictionary
+    counter = first_where(profile(request).attribute_indices, lambda index: tables.string_table[
+        tables.attribute_table[index].key_strindex] == "otelprof.samples.fired")
+    second_profile = first_where(scoped(request).profiles, lambda item: item != profile(request))
+    second_profile.attribute_indices.append(counter)
+
+
 @breaks("profile_id")
 def short_profile_id(request):
     profile(request).profile_id = b"\1\2\3"

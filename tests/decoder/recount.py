@@ -2,8 +2,9 @@
 """Counts again what the library says it exported, from the files alone.
 
 recount.py [--by KEY]... [--identity] FILE|DIR...
-Prints one JSON object: samples (events) by profile type and by each attribute asked for, and the sums of the integer
-attributes of the profiles, which hold the counters of their windows. With --identity the exit status is 1 unless
+Prints one JSON object: samples by profile type (events of CPU profiles, sums of values of others), CPU samples by each
+attribute asked for, and the sums of the integer attributes of the profiles; one profile of a request at most holds the
+counters of a window, whatever its type. With --identity the exit status is 1 unless
     otelprof.samples.fired = samples of the type "samples" + the sum of otelprof.samples.lost.*
 """
 
@@ -14,6 +15,7 @@ import sys
 
 from decode import Resolver, load, profiles, samples
 
+CPU = "samples"  # the sample type of CPU profiles
 FIRED = "otelprof.samples.fired"
 LOST = "otelprof.samples.lost."
 
@@ -40,7 +42,7 @@ def recount(paths, keys):
         for sample in samples(request):
             by_type[sample.type] += sample.count
             with_link[sample.type] += sample.count if sample.trace_id else 0
-            for key, counter in by.items():
+            for key, counter in by.items() if sample.type == CPU else ():
                 counter[str(sample.attributes.get(key, "(none)"))] += sample.count
     lost = {key: value for key, value in counters.items() if key.startswith(LOST)}
     return {
@@ -51,14 +53,14 @@ def recount(paths, keys):
         "by": {key: dict(counter.most_common()) for key, counter in by.items()},
         "counters": dict(sorted(counters.items())),
         "fired": counters[FIRED],
-        "exported": by_type["samples"],
+        "exported": by_type[CPU],
         "lost": sum(lost.values()),
     }
 
 
 def main(arguments):
     parser = argparse.ArgumentParser(description="Counts the samples of OTLP profile files.")
-    parser.add_argument("--by", action="append", default=[], metavar="KEY", help="count by a sample attribute")
+    parser.add_argument("--by", action="append", default=[], metavar="KEY", help="count CPU samples by an attribute")
     parser.add_argument("--identity", action="store_true", help="fail unless fired = exported + lost, and fired > 0")
     parser.add_argument("paths", nargs="+", metavar="FILE|DIR")
     options = parser.parse_args(arguments)

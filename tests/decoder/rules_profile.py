@@ -7,6 +7,17 @@ from rules_dictionary import check_attribute_list
 MAX_SAMPLES = 16000
 MAX_LABELS = 100
 CLOCK_SLACK_NS = 1_000_000_000
+# Sample type -> its unit, period type and period unit.
+KNOWN_TYPES = {
+    "samples": ("count", "cpu", "nanoseconds"),
+    "alloc_objects": ("count", "space", "bytes"),
+    "alloc_space": ("bytes", "space", "bytes"),
+    "inuse_objects": ("count", "space", "bytes"),
+    "inuse_space": ("bytes", "space", "bytes"),
+}
+HEAP_TYPES = {name for name, (_, period, _) in KNOWN_TYPES.items() if period == "space"}
+NOT_OF_THE_HEAP = {"thread.id", "cpu.logical_number"}
+COUNTER = "otelprof.samples.fired"  # sent with every set of counters
 
 
 def check_types(dictionary, profile, place, findings):
@@ -19,6 +30,12 @@ def check_types(dictionary, profile, place, findings):
             findings.add("type_name", place, f"{field} {name!r}")
     if profile.period <= 0:
         findings.add("period", place, f"{profile.period}")
+    name, *units = (dictionary.string_table[index] for index in (
+        profile.sample_type.type_strindex, profile.sample_type.unit_strindex,
+        profile.period_type.type_strindex, profile.period_type.unit_strindex))
+    if tuple(units) != KNOWN_TYPES.get(name, tuple(units)):
+        findings.add("type_units", place, f"{name!r} with {units}")
+    return name
 
 
 def check_times(profile, place, now_ns, max_age_ns, findings):
@@ -56,6 +73,17 @@ def check_sample(dictionary, profile, sample, place, findings):
             findings.add("timestamp_range", place, f"{stamp} is outside [{profile.time_unix_nano}, {end})")
 
 
+def keys_of(dictionary, indices):
+    return {dictionary.string_table[dictionary.attribute_table[i].key_strindex] for i in indices}
+
+
+def check_heap_sample(dictionary, sample, place, findings):
+    if sample.timestamps_unix_nano:
+        findings.add("type_heap", place, f"{len(sample.timestamps_unix_nano)} timestamps")
+    for key in sorted(keys_of(dictionary, sample.attribute_indices) & NOT_OF_THE_HEAP):
+        findings.add("type_heap", place, key)
+
+
 def check_samples(dictionary, same, profile, place, findings):
     identities, shapes = {}, set()
     for number, sample in enumerate(profile.samples):
@@ -75,11 +103,14 @@ def check_samples(dictionary, same, profile, place, findings):
 
 def check(request, same, now_ns, max_age_ns, findings):
     """All profiles of a request whose indices are known to be good."""
-    total = 0
+    total = counted = 0
     for number, (_, _, profile) in enumerate(profiles(request)):
         place = f"profile[{number}]"
         total += len(profile.samples)
-        check_types(request.dictionary, profile, place, findings)
+        name = check_types(request.dictionary, profile, place, findings)
+        if name in HEAP_TYPES:
+            for sample_number, sample in enumerate(profile.samples):
+                check_heap_sample(request.dictionary, sample, f"{place}.samples[{sample_number}]", findings)
         check_times(profile, place, now_ns, max_age_ns, findings)
         check_attribute_list(request.dictionary, profile.attribute_indices, place, findings)
         if len(profile.profile_id) != 16 or not any(profile.profile_id):
@@ -89,5 +120,8 @@ def check(request, same, now_ns, max_age_ns, findings):
         if not profile.samples:
             findings.add("empty", place, "no samples")
         check_samples(request.dictionary, same, profile, place, findings)
+        counted += COUNTER in keys_of(request.dictionary, profile.attribute_indices)
+    if counted > 1:
+        findings.add("counters_once", "request", f"in {counted} profiles")
     if total > MAX_SAMPLES:
         findings.add("sample_limit", "request", f"{total} samples, over {MAX_SAMPLES}")

@@ -37,6 +37,7 @@ struct fake {
     uint64_t sent_at_ns[8];   /* of the first ones */
     uint64_t sends, events, closed, last_deadline_ns, hurried_ns;
     int64_t fired; /* sum of the counter over what was delivered */
+    int64_t bytes_in_use;
 };
 
 static void read_request(struct fake *fake, const void *bytes, size_t size) {
@@ -46,7 +47,10 @@ static void read_request(struct fake *fake, const void *bytes, size_t size) {
     ck_assert_int_eq(otp_otlp_read(bytes, size, &reader), 0);
     for (size_t p = 0; otp_otlp_profile(reader, p, &profile); p++) {
         for (size_t s = 0; otp_otlp_sample(reader, p, s, &sample); s++)
-            fake->events += sample.events;
+            if (!strcmp(profile.sample_name, "inuse_space"))
+                fake->bytes_in_use += sample.value;
+            else
+                fake->events += strcmp(profile.sample_name, "samples") ? 0 : sample.events;
         int64_t fired = fixture_profile_number(reader, p, "otelprof.samples.fired");
         fake->fired += fired > 0 ? fired : 0; /* -1: an earlier request of the window told it */
     }
@@ -86,7 +90,7 @@ static const struct otp_exporter_ops fake_ops = {.send = fake_send, .hurry = fak
 static struct fake fake;
 static struct otp_worker *worker; /* static: one that is left behind is no leak */
 
-static void start(size_t queue_bytes) {
+static void start_with(size_t queue_bytes, size_t encoder_bytes) {
     memset(&fake, 0, sizeof(fake));
     fake.base.ops = &fake_ops;
     fake.base.name = "the test";
@@ -97,10 +101,13 @@ static void start(size_t queue_bytes) {
     const struct otp_worker_config config = {
         .exporter = &fake.base,
         .queue_bytes = queue_bytes,
+        .options = {.memory_bytes = encoder_bytes},
         .limits = {.backoff_ns = 20 * MS, .backoff_max_ns = 40 * MS, .give_up_ns = 300 * MS},
     };
     ck_assert_int_eq(otp_worker_start(&config, &worker), 0);
 }
+
+static void start(size_t queue_bytes) { start_with(queue_bytes, 0); }
 
 static void await(sem_t *semaphore) {
     while (sem_wait(semaphore) && errno == EINTR)
@@ -324,6 +331,102 @@ START_TEST(a_request_that_is_too_large_comes_in_parts) {
     otp_worker_put(worker, window_of(15500));
     ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), OTELPROF_E_EXPORT);
     ck_assert_uint_eq(stats_of().lost_export_failed, 15500);
+    otp_worker_stop(worker, in_ms(5000), NULL);
+}
+END_TEST
+
+/* ---- windows that tell states: nothing fired, and yet there is something to deliver */
+
+static struct otp_window *window_of_states(uint64_t count) {
+    struct otp_window *window = fixture_window(OTELPROF_DETAIL_FULL, 0);
+    uint32_t mapping = fixture_mapping(window, 1, "/bin/one");
+    for (uint64_t i = 0; i < count; i++) {
+        struct otp_frame_ref frames[] = {{.address = 0x100000 + i, .mapping = mapping}};
+        struct otp_sample sample = fixture_heap_sample(OTP_PROFILE_INUSE_OBJECTS, frames, 1, 1, 8);
+        otp_window_add(window, &sample);
+    }
+    otp_window_close(window, START_NS + 10 * SECOND_NS, &(struct otelprof_stats){.samples_fired = 3});
+    return window;
+}
+
+/* Puts a window of states, waits for its end, and returns what the flush said. */
+static int put_states(uint64_t count) {
+    otp_worker_put(worker, window_of_states(count));
+    int result = otp_worker_flush(worker, in_ms(20000));
+    struct otelprof_stats stats = stats_of();
+    ck_assert_uint_eq(stats.samples_exported + stats.lost_export_failed + stats.lost_rejected, 0);
+    ck_assert_uint_eq(stats.delivery_unknown + stats.lost_window_dropped + stats.lost_shutdown, 0);
+    return result;
+}
+
+START_TEST(states_are_delivered_without_events) {
+    start(0);
+    memcpy(fake.answers, (enum otp_delivery[]){OTP_DELIVERY_RETRY, OTP_DELIVERED}, 2 * sizeof(int));
+    fake.answer_count = 2;
+    ck_assert_int_eq(put_states(10), 0);
+    ck_assert_uint_eq(fake.sends, 2); /* tried again as any other */
+    ck_assert_int_eq(fake.bytes_in_use, 80);
+    ck_assert_int_eq(fake.fired, 3);
+    ck_assert_uint_eq(stats_of().windows_exported, 1);
+    fake.too_large = 70000;
+    ck_assert_int_eq(put_states(5000), 0);
+    ck_assert_int_eq(fake.bytes_in_use, 80 + 40000); /* in parts, and each once */
+    ck_assert_int_eq(fake.fired, 6);
+    ck_assert_uint_ge(fake.sends, 5);
+    ck_assert_uint_eq(stats_of().windows_exported, 2);
+    ck_assert_uint_eq(stats_of().windows_dropped, 0);
+    otp_worker_stop(worker, in_ms(5000), NULL);
+}
+END_TEST
+
+START_TEST(states_that_fail_are_a_window_dropped) {
+    static const struct {
+        enum otp_delivery delivery;
+        uint64_t rejected;
+    } rows[] = {{OTP_DELIVERY_FAILED, 0}, {OTP_DELIVERY_UNKNOWN, 0}, {OTP_DELIVERED, 1}, {OTP_DELIVERED, 2}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        start(0);
+        fake.answers[0] = rows[i].delivery;
+        fake.answer.rejected_profiles = rows[i].rejected;
+        fake.answer.final = true;
+        ck_assert_int_eq(put_states(10), OTELPROF_E_EXPORT);
+        ck_assert_uint_eq(stats_of().windows_exported, 0);
+        ck_assert_uint_eq(stats_of().windows_dropped, 1);
+        memset(&fake.answer, 0, sizeof(fake.answer));
+        fake.answers[0] = OTP_DELIVERED;
+        ck_assert_int_eq(put_states(10), 0);
+        ck_assert_int_eq(fake.fired, 3 + 3); /* the first window's counters are not lost with it */
+        ck_assert_uint_eq(stats_of().windows_exported, 1);
+        otp_worker_stop(worker, in_ms(5000), NULL);
+    }
+}
+END_TEST
+
+START_TEST(states_without_memory_to_encode_are_a_window_dropped) {
+    start_with(0, 64 << 10);
+    ck_assert_int_eq(put_states(5000), OTELPROF_E_EXPORT);
+    ck_assert_uint_eq(fake.sends, 0);
+    ck_assert_uint_eq(stats_of().windows_exported, 0);
+    ck_assert_uint_eq(stats_of().windows_dropped, 1);
+    otp_worker_stop(worker, in_ms(5000), NULL);
+}
+END_TEST
+
+/* The estimate of what was allocated rounds to nothing: it is neither lost nor left. */
+START_TEST(values_that_round_to_nothing_are_no_loss) {
+    start(0);
+    struct otp_window *window = fixture_window(OTELPROF_DETAIL_FULL, 0);
+    struct otp_frame_ref frames[] = {{.address = 0x1010, .mapping = fixture_mapping(window, 1, "/bin/one")}};
+    struct otp_sample sample = fixture_heap_sample(OTP_PROFILE_ALLOC_OBJECTS, frames, 1, 0.1, 0.1);
+    otp_window_add(window, &sample);
+    otp_window_add(window, &sample);
+    otp_window_close(window, START_NS + SECOND_NS, NULL);
+    otp_worker_put(worker, window);
+    ck_assert_int_eq(otp_worker_flush(worker, in_ms(5000)), 0);
+    ck_assert_uint_eq(fake.sends, 0);
+    ck_assert_uint_eq(stats_of().samples_exported, 2);
+    ck_assert_uint_eq(stats_of().lost_export_failed, 0);
+    ck_assert_uint_eq(stats_of().windows_exported, 1);
     otp_worker_stop(worker, in_ms(5000), NULL);
 }
 END_TEST
@@ -596,6 +699,10 @@ int main(void) {
     tcase_add_test(tests, receivers_wish_to_be_left_alone_counts);
     tcase_add_test(tests, rejected_profiles_are_counted);
     tcase_add_test(tests, a_request_that_is_too_large_comes_in_parts);
+    tcase_add_test(tests, states_are_delivered_without_events);
+    tcase_add_test(tests, states_that_fail_are_a_window_dropped);
+    tcase_add_test(tests, states_without_memory_to_encode_are_a_window_dropped);
+    tcase_add_test(tests, values_that_round_to_nothing_are_no_loss);
     tcase_add_test(tests, each_kind_of_trouble_is_told_once_a_minute);
     tcase_add_test(tests, stop_waits_for_no_attempts_to_come);
     tcase_add_test(tests, stuck_exporter_keeps_nobody_past_the_deadline);

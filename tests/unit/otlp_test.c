@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <check.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -20,12 +21,18 @@ struct requests {
     uint64_t samples[REQUESTS_MAX];
     size_t count;
     size_t stop_after; /* 0: never */
+    size_t too_large;  /* requests of more bytes shall come again in two, where that can be; 0: none */
+    uint64_t refused;
 };
 
 static int collect(void *user, const struct otp_otlp_request *request) {
     struct requests *requests = user;
     ck_assert_uint_lt(requests->count, REQUESTS_MAX);
     ck_assert_uint_eq(request->index, requests->count);
+    if (requests->too_large && request->size > requests->too_large && request->can_split) {
+        requests->refused++;
+        return OTP_OTLP_SPLIT;
+    }
     requests->bytes[requests->count] = malloc(request->size);
     memcpy(requests->bytes[requests->count], request->bytes, request->size);
     requests->sizes[requests->count] = request->size;
@@ -130,7 +137,9 @@ static void check_duplicates(const otlp_dictionary *tables) {
     otp_arena_free(arena);
 }
 
+/* Returns the events that the profile tells: the heap's are not told, but estimates of what they stand for. */
 static uint64_t check_profile(const otlp_profile *profile, const otlp_dictionary *tables, struct uses *uses) {
+    bool tells_events = !strcmp(tables->string_table[profile->sample_type->type_strindex], "samples");
     struct otp_arena *arena = otp_arena_new(0);
     struct otp_intern *identities = otp_intern_new(arena);
     uint64_t events = 0;
@@ -151,6 +160,8 @@ static uint64_t check_profile(const otlp_profile *profile, const otlp_dictionary
         memcpy(identity + 2, sample->attribute_indices, sample->n_attribute_indices * sizeof(int32_t));
         ck_assert_uint_eq(otp_intern(identities, identity, (2 + sample->n_attribute_indices) * sizeof(int32_t)), i);
         ck_assert((sample->n_values == 1) != (sample->n_timestamps_unix_nano > 0));
+        ck_assert(tells_events || sample->n_values == 1);
+        ck_assert(!sample->n_values || sample->values[0] > 0);
         for (size_t j = 0; j < sample->n_timestamps_unix_nano; j++) {
             ck_assert_uint_ge(sample->timestamps_unix_nano[j], profile->time_unix_nano);
             ck_assert_uint_lt(sample->timestamps_unix_nano[j], profile->time_unix_nano + profile->duration_nano);
@@ -158,7 +169,7 @@ static uint64_t check_profile(const otlp_profile *profile, const otlp_dictionary
         events += sample->n_values ? (uint64_t)sample->values[0] : sample->n_timestamps_unix_nano;
     }
     otp_arena_free(arena);
-    return events;
+    return tells_events ? events : 0;
 }
 
 /* Every rule that a request has to keep; returns its events. */
@@ -255,9 +266,9 @@ static struct otp_window *busy_window(enum otelprof_detail detail, uint64_t coun
     return window;
 }
 
-/* Encodes, checks every request, and returns what they hold. */
-static uint64_t encode_and_check(const struct otp_window *window, const struct otp_otlp_options *options,
-                                 struct requests *requests, struct otp_otlp_result *result) {
+/* Encodes, checks every request, and returns the events that they tell. */
+static uint64_t encode_any_and_check(const struct otp_window *window, const struct otp_otlp_options *options,
+                                     struct requests *requests, struct otp_otlp_result *result) {
     uint64_t events = 0, told = 0;
     ck_assert_int_eq(otp_otlp_encode(window, &resource, &symbolizer, options, collect, requests, result), 0);
     for (size_t i = 0; i < requests->count; i++) {
@@ -266,9 +277,17 @@ static uint64_t encode_and_check(const struct otp_window *window, const struct o
         if (options && options->bytes_max)
             ck_assert_uint_le(requests->sizes[i], options->bytes_max);
     }
-    ck_assert_uint_eq(events, result->samples);
     ck_assert_uint_eq(told, result->samples);
     ck_assert_uint_eq(result->requests, requests->count);
+    return events;
+}
+
+/* Likewise, for windows of CPU samples: they tell all events that they hold. */
+static uint64_t encode_and_check(const struct otp_window *window, const struct otp_otlp_options *options,
+                                 struct requests *requests, struct otp_otlp_result *result) {
+    uint64_t events = encode_any_and_check(window, options, requests, result);
+    ck_assert_uint_eq(events, result->samples);
+    ck_assert(result->complete == !result->samples_lost);
     return events;
 }
 
@@ -388,6 +407,7 @@ START_TEST(little_memory_loses_what_it_counts) {
         ck_assert(error == 0 || error == OTELPROF_E_MEMORY);
         if (!error)
             ck_assert_uint_eq(result.samples + result.samples_lost, 3000);
+        ck_assert(result.complete == (result.samples == 3000));
         kept += result.samples == 3000;
         lost += result.samples < 3000;
         drop(&requests);
@@ -406,6 +426,11 @@ START_TEST(sink_stops_the_encoding) {
     ck_assert_int_eq(otp_otlp_encode(window, NULL, NULL, &options, collect, &requests, &result), -99);
     ck_assert_uint_eq(result.requests, 3);
     ck_assert_uint_eq(result.samples, 30);
+    ck_assert(!result.complete);
+    drop(&requests);
+    requests.stop_after = 10; /* the last one: there was no more to say */
+    ck_assert_int_eq(otp_otlp_encode(window, NULL, NULL, &options, collect, &requests, &result), -99);
+    ck_assert(result.complete);
     drop(&requests);
     otp_window_free(window);
 }
@@ -554,6 +579,313 @@ START_TEST(counters_travel_once) {
         otp_otlp_reader_free(reader);
     }
     drop(&requests);
+    otp_window_free(window);
+}
+END_TEST
+
+/* ---- profiles of the heap: values without timestamps, some without events */
+
+static const char *const type_names[OTP_PROFILE_KINDS] = {"samples", "alloc_objects", "alloc_space", "inuse_objects",
+                                                          "inuse_space"};
+
+struct sums {
+    uint64_t samples[OTP_PROFILE_KINDS]; /* on the wire */
+    int64_t values[OTP_PROFILE_KINDS];
+    uint64_t largest; /* Samples of a request */
+};
+
+static void add_sums(struct sums *sums, const uint8_t *bytes, size_t size) {
+    struct otp_otlp_reader *reader;
+    struct otp_otlp_profile profile;
+    struct otp_otlp_sample sample;
+    uint64_t all = 0;
+    ck_assert_int_eq(otp_otlp_read(bytes, size, &reader), 0);
+    for (size_t p = 0; otp_otlp_profile(reader, p, &profile); p++) {
+        int type = 0;
+        while (type < OTP_PROFILE_KINDS && strcmp(profile.sample_name, type_names[type]))
+            type++;
+        ck_assert_int_lt(type, OTP_PROFILE_KINDS);
+        for (size_t s = 0; otp_otlp_sample(reader, p, s, &sample); s++)
+            sums->values[type] += sample.value;
+        sums->samples[type] += profile.sample_count;
+        all += profile.sample_count;
+    }
+    if (all > sums->largest)
+        sums->largest = all;
+    otp_otlp_reader_free(reader);
+}
+
+static struct sums sums_of(const struct requests *requests) {
+    struct sums sums = {.largest = 0};
+    for (size_t i = 0; i < requests->count; i++)
+        add_sums(&sums, requests->bytes[i], requests->sizes[i]);
+    return sums;
+}
+
+static void add_heap(struct otp_window *window, enum otp_profile_kind type, uint64_t address, double objects,
+                     double bytes) {
+    struct otp_frame_ref frames[] = {{.address = address, .mapping = 0}, {.address = 0x2010, .mapping = 1}};
+    struct otp_sample sample = fixture_heap_sample(type, frames, 2, objects, bytes);
+    sample.age = type == OTP_PROFILE_INUSE_OBJECTS ? "1m-10m" : NULL;
+    ck_assert_int_eq(otp_window_add(window, &sample), 0);
+}
+
+START_TEST(each_kind_is_a_profile_of_one_request) {
+    struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, 0);
+    struct otp_frame_ref frames[] = {{.address = 0x1010, .mapping = 0}};
+    struct otp_sample cpu = fixture_sample(frames, 1);
+    add_heap(window, OTP_PROFILE_INUSE_OBJECTS, 0x1010, 2, 200.4); /* not in the order of the types */
+    add_heap(window, OTP_PROFILE_ALLOC_OBJECTS, 0x1010, 3.4, 300);
+    otp_window_add(window, &cpu);
+    otp_window_close(window, START_NS + 2 * SECOND_NS, &(struct otelprof_stats){.samples_fired = 9});
+    struct requests requests = {.count = 0};
+    struct otp_otlp_result result;
+    ck_assert_uint_eq(encode_any_and_check(window, NULL, &requests, &result), 1);
+    ck_assert_uint_eq(requests.count, 1);
+    ck_assert_uint_eq(result.samples, 2); /* the CPU's and the allocation; what is in use did not happen */
+    ck_assert(result.complete);
+    static const int64_t values[] = {1, 3, 300, 2, 200};
+    struct otp_otlp_reader *reader;
+    ck_assert_int_eq(otp_otlp_read(requests.bytes[0], requests.sizes[0], &reader), 0);
+    ck_assert_uint_eq(otp_otlp_profile_count(reader), OTP_PROFILE_KINDS);
+    for (size_t i = 0; i < OTP_PROFILE_KINDS; i++) {
+        struct otp_otlp_profile profile;
+        struct otp_otlp_sample sample;
+        struct otp_otlp_value value;
+        ck_assert(otp_otlp_profile(reader, i, &profile) && otp_otlp_sample(reader, i, 0, &sample));
+        ck_assert_str_eq(profile.sample_name, type_names[i]);
+        ck_assert_str_eq(profile.sample_unit, i == 2 || i == 4 ? "bytes" : "count");
+        ck_assert_str_eq(profile.period_name, i ? "space" : "cpu");
+        ck_assert_str_eq(profile.period_unit, i ? "bytes" : "nanoseconds");
+        ck_assert_int_eq(profile.period, i ? HEAP_PERIOD : 10101010);
+        ck_assert_uint_eq(profile.sample_count, 1);
+        ck_assert_int_eq(sample.value, values[i]);
+        ck_assert_uint_eq(sample.timestamp_count, i == 0);
+        /* The window's counters stand in one profile: a sum over all of them counts each once. */
+        ck_assert_int_eq(fixture_profile_number(reader, i, "otelprof.samples.fired"), i ? -1 : 9);
+        bool aged = false;
+        for (size_t j = 0; otp_otlp_sample_attribute(reader, i, 0, j, &value); j++) {
+            ck_assert(i == 0 || strcmp(value.key, "thread.id"));
+            aged |= !strcmp(value.key, "otelprof.heap.age") && !strcmp(value.text, "1m-10m");
+        }
+        ck_assert_int_eq(aged, i >= OTP_PROFILE_INUSE_OBJECTS);
+    }
+    otp_otlp_reader_free(reader);
+    drop(&requests);
+    otp_window_free(window);
+}
+END_TEST
+
+/* Without CPU samples the counters come with what there is. */
+START_TEST(states_alone_carry_the_counters) {
+    struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, 0);
+    add_heap(window, OTP_PROFILE_INUSE_OBJECTS, 0x1010, 1, 64);
+    otp_window_close(window, START_NS + SECOND_NS, &(struct otelprof_stats){.samples_fired = 9});
+    struct requests requests = {.count = 0};
+    struct otp_otlp_result result;
+    encode_any_and_check(window, NULL, &requests, &result);
+    ck_assert_uint_eq(requests.count, 1);
+    ck_assert_uint_eq(result.samples, 0);
+    struct otp_otlp_reader *reader;
+    ck_assert_int_eq(otp_otlp_read(requests.bytes[0], requests.sizes[0], &reader), 0);
+    ck_assert_uint_eq(otp_otlp_profile_count(reader), 2);
+    ck_assert_int_eq(fixture_profile_number(reader, 0, "otelprof.samples.fired"), 9);
+    ck_assert_int_eq(fixture_profile_number(reader, 1, "otelprof.samples.fired"), -1);
+    otp_otlp_reader_free(reader);
+    drop(&requests);
+    otp_window_free(window);
+}
+END_TEST
+
+START_TEST(fractions_are_rounded_when_summed) {
+    static const struct {
+        double each;
+        int times;
+        int64_t wire; /* 0: no Sample */
+    } rows[] = {{0.4, 3, 1}, {0.4, 1, 0},      {0.25, 2, 1}, {1.25, 2, 3},          {0.3, 5, 2},
+                {0, 1, 0},   {1e-300, 9, 0},   {-5, 2, 0},   {1e300, 1, INT64_MAX}, {1u << 31, 4, 4ll << 31},
+                {NAN, 1, 0}, {-INFINITY, 1, 0}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, 0);
+        for (int j = 0; j < rows[i].times; j++)
+            add_heap(window, OTP_PROFILE_ALLOC_OBJECTS, 0x1010, rows[i].each, 0);
+        otp_window_close(window, START_NS + SECOND_NS, NULL);
+        struct requests requests = {.count = 0};
+        struct otp_otlp_result result;
+        encode_any_and_check(window, NULL, &requests, &result);
+        struct sums sums = sums_of(&requests);
+        uint64_t events = (uint64_t)rows[i].times;
+        ck_assert_msg(sums.values[OTP_PROFILE_ALLOC_OBJECTS] == rows[i].wire, "row %zu", i);
+        ck_assert_uint_eq(requests.count, rows[i].wire != 0);
+        ck_assert_uint_eq(result.samples, rows[i].wire ? events : 0);
+        ck_assert_uint_eq(result.samples_silent, rows[i].wire ? 0 : events);
+        ck_assert_uint_eq(result.samples_lost, 0);
+        ck_assert(result.complete);
+        drop(&requests);
+        otp_window_free(window);
+    }
+}
+END_TEST
+
+/* Groups that are equal on the wire are summed before they are rounded. */
+START_TEST(fractions_of_equal_groups_are_one_sum) {
+    struct otp_window *window = fixture_window(OTELPROF_DETAIL_FULL, 0);
+    struct otp_mapping mapping = {.path = "/lib/x.so", .start = 0x5000, .end = 0x6000, .htlhash = "ab"};
+    for (uint32_t module = 1; module <= 3; module++) {
+        mapping.module_number = module;
+        struct otp_frame_ref frames[] = {{.address = 0x5010, .mapping = otp_window_mapping(window, &mapping)}};
+        struct otp_sample sample = fixture_heap_sample(OTP_PROFILE_INUSE_OBJECTS, frames, 1, 0.4, 100.4);
+        otp_window_add(window, &sample);
+    }
+    ck_assert_uint_eq(otp_window_group_count(window), 6);
+    otp_window_close(window, START_NS + SECOND_NS, NULL);
+    struct requests requests = {.count = 0};
+    struct otp_otlp_result result;
+    encode_any_and_check(window, NULL, &requests, &result);
+    struct sums sums = sums_of(&requests);
+    ck_assert_uint_eq(sums.samples[OTP_PROFILE_INUSE_OBJECTS], 1);
+    ck_assert_int_eq(sums.values[OTP_PROFILE_INUSE_OBJECTS], 1);
+    ck_assert_int_eq(sums.values[OTP_PROFILE_INUSE_SPACE], 301);
+    drop(&requests);
+    otp_window_free(window);
+}
+END_TEST
+
+/* `count` different stacks of the heap, and `cpu` CPU samples among them. */
+static struct otp_window *heap_window(enum otp_profile_kind type, uint64_t count, uint64_t cpu) {
+    struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, 0);
+    struct otp_frame_ref frames[] = {{.address = 0x1010, .mapping = 0}};
+    struct otp_sample sample = fixture_sample(frames, 1);
+    for (uint64_t i = 0; i < count || i < cpu; i++) {
+        if (i < count)
+            add_heap(window, type, 0x100000 + 16 * i, 1.5, 64.5);
+        sample.time_unix_ns = START_NS + i;
+        if (i < cpu)
+            otp_window_add(window, &sample);
+    }
+    otp_window_close(window, START_NS + SECOND_NS, &(struct otelprof_stats){.samples_fired = cpu});
+    return window;
+}
+
+static void expect_heap(const struct sums *sums, enum otp_profile_kind type, uint64_t count) {
+    enum otp_profile_kind twin = otp_profile_types[type].twin;
+    ck_assert_uint_eq(sums->samples[type], count);
+    ck_assert_uint_eq(sums->samples[twin], count);
+    ck_assert_int_eq(sums->values[type], 2 * (int64_t)count); /* 1.5 rounds to 2, and 64.5 to 65 */
+    ck_assert_int_eq(sums->values[twin], 65 * (int64_t)count);
+}
+
+START_TEST(heap_splits_at_samples) {
+    static const uint32_t limits[] = {1, 7, 100, 599, 600, 601};
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        struct otp_window *window = heap_window(OTP_PROFILE_INUSE_OBJECTS, 300, 0);
+        struct otp_otlp_options options = {.samples_max = limits[i]};
+        struct requests requests = {.count = 0};
+        struct otp_otlp_result result;
+        encode_any_and_check(window, &options, &requests, &result);
+        struct sums sums = sums_of(&requests);
+        expect_heap(&sums, OTP_PROFILE_INUSE_OBJECTS, 300);
+        ck_assert_uint_eq(requests.count, (600 + limits[i] - 1) / limits[i]);
+        ck_assert_uint_le(sums.largest, limits[i]);
+        ck_assert(result.complete);
+        drop(&requests);
+        otp_window_free(window);
+    }
+}
+END_TEST
+
+/* Types share what a request may hold: neither Samples nor timestamps go past it, whoever comes first. */
+START_TEST(types_share_the_bound_of_a_request) {
+    static const uint64_t rows[][2] = {{400, 30}, {30, 400}, {200, 200}, {0, 0}};
+    for (int i = 0; i < 4; i++) {
+        struct otp_window *window = heap_window(OTP_PROFILE_ALLOC_OBJECTS, rows[i][0], rows[i][1]);
+        struct otp_otlp_options options = {.samples_max = 50};
+        struct requests requests = {.count = 0};
+        struct otp_otlp_result result;
+        ck_assert_uint_eq(encode_any_and_check(window, &options, &requests, &result), rows[i][1]);
+        struct sums sums = sums_of(&requests);
+        expect_heap(&sums, OTP_PROFILE_ALLOC_OBJECTS, rows[i][0]);
+        ck_assert_int_eq(sums.values[OTP_PROFILE_CPU], (int64_t)rows[i][1]);
+        ck_assert_uint_eq(result.samples, rows[i][0] + rows[i][1]);
+        ck_assert_uint_le(sums.largest, 50);
+        for (size_t j = 0; j < requests.count; j++)
+            ck_assert_uint_le(requests.samples[j], 100); /* 50 timestamps, and events behind 50 values */
+        drop(&requests);
+        otp_window_free(window);
+    }
+}
+END_TEST
+
+/* What the receiver finds too large comes again in smaller requests, whole, although nothing in it is an event. */
+START_TEST(states_that_are_too_large_come_again) {
+    static const struct {
+        enum otp_profile_kind type;
+        uint64_t count, cpu;
+    } rows[] = {{OTP_PROFILE_INUSE_OBJECTS, 7000, 0}, {OTP_PROFILE_ALLOC_OBJECTS, 6000, 9000}};
+    for (size_t i = 0; i < 2; i++) {
+        struct otp_window *window = heap_window(rows[i].type, rows[i].count, rows[i].cpu);
+        struct requests requests = {.too_large = OTP_OTLP_BYTES_MIN};
+        struct otp_otlp_result result;
+        ck_assert_uint_eq(encode_any_and_check(window, NULL, &requests, &result), rows[i].cpu);
+        struct sums sums = sums_of(&requests);
+        expect_heap(&sums, rows[i].type, rows[i].count);
+        ck_assert_int_eq(sums.values[OTP_PROFILE_CPU], (int64_t)rows[i].cpu);
+        ck_assert_uint_ge(requests.refused, 2); /* halved, and what was halved again */
+        ck_assert_uint_ge(requests.count, 6);
+        ck_assert_uint_lt(result.bytes_max, 2 * OTP_OTLP_BYTES_MIN);
+        ck_assert_uint_eq(result.samples_lost, 0);
+        ck_assert(result.complete);
+        for (size_t j = 0; j < requests.count; j++)
+            ck_assert_uint_le(requests.sizes[j], OTP_OTLP_BYTES_MIN);
+        drop(&requests);
+        otp_window_free(window);
+    }
+}
+END_TEST
+
+/* One Sample cannot be shared by two requests, however much it stands for. */
+START_TEST(a_single_value_is_not_split) {
+    static char name[OTP_SAMPLE_FRAMES_MAX][200];
+    struct otp_window *window = fixture_window(OTELPROF_DETAIL_MERGED, 0);
+    struct otp_frame_ref frames[OTP_SAMPLE_FRAMES_MAX];
+    for (uint32_t i = 0; i < OTP_SAMPLE_FRAMES_MAX; i++) {
+        snprintf(name[i], sizeof(name[i]), "/lib/%0180u.so", i);
+        frames[i] =
+            (struct otp_frame_ref){.address = 0x1000 * (i + 1), .mapping = fixture_mapping(window, i + 1, name[i])};
+    }
+    struct otp_sample sample = fixture_sample(frames, OTP_SAMPLE_FRAMES_MAX);
+    otp_window_add(window, &sample);
+    otp_window_add(window, &sample);
+    otp_window_close(window, START_NS + SECOND_NS, NULL);
+    struct requests requests = {.too_large = 1};
+    struct otp_otlp_result result;
+    ck_assert_uint_eq(encode_and_check(window, NULL, &requests, &result), 2);
+    ck_assert_uint_gt(requests.sizes[0], OTP_OTLP_BYTES_MIN);
+    ck_assert_uint_eq(requests.refused, 0);
+    drop(&requests);
+    otp_window_free(window);
+}
+END_TEST
+
+START_TEST(states_lost_to_little_memory_are_told) {
+    struct otp_window *window = heap_window(OTP_PROFILE_INUSE_OBJECTS, 3000, 0);
+    int kept = 0, lost = 0;
+    for (size_t memory = 1 << 16; memory <= 32 << 20; memory *= 2) {
+        struct otp_otlp_options options = {.memory_bytes = memory};
+        struct requests requests = {.count = 0};
+        struct otp_otlp_result result;
+        int error = otp_otlp_encode(window, &resource, &symbolizer, &options, collect, &requests, &result);
+        ck_assert(error == 0 || error == OTELPROF_E_MEMORY);
+        struct sums sums = sums_of(&requests);
+        bool all = sums.samples[OTP_PROFILE_INUSE_OBJECTS] + sums.samples[OTP_PROFILE_INUSE_SPACE] == 6000;
+        ck_assert(result.complete == all);
+        ck_assert_uint_eq(result.samples + result.samples_lost, 0);
+        kept += all;
+        lost += !all;
+        drop(&requests);
+    }
+    ck_assert_int_gt(kept, 0);
+    ck_assert_int_gt(lost, 0);
     otp_window_free(window);
 }
 END_TEST
@@ -713,6 +1045,15 @@ int main(void) {
     tcase_add_test(tests, equal_on_the_wire_is_one);
     tcase_add_test(tests, reader_sees_what_was_encoded);
     tcase_add_test(tests, counters_travel_once);
+    tcase_add_test(tests, each_kind_is_a_profile_of_one_request);
+    tcase_add_test(tests, states_alone_carry_the_counters);
+    tcase_add_test(tests, fractions_are_rounded_when_summed);
+    tcase_add_test(tests, fractions_of_equal_groups_are_one_sum);
+    tcase_add_test(tests, heap_splits_at_samples);
+    tcase_add_test(tests, types_share_the_bound_of_a_request);
+    tcase_add_test(tests, states_that_are_too_large_come_again);
+    tcase_add_test(tests, a_single_value_is_not_split);
+    tcase_add_test(tests, states_lost_to_little_memory_are_told);
     tcase_add_test(tests, golden_vector_decodes);
     tcase_add_test(tests, damaged_requests_are_errors_or_harmless);
     tcase_add_test(tests, deep_nesting_is_refused);

@@ -14,6 +14,7 @@
 
 #define START_NS 1700000000000000000ull
 #define SECOND_NS 1000000000ull
+#define HEAP_PERIOD 524288 /* bytes */
 
 static inline const char *fixture_key(void *user, unsigned key) {
     static const char *const names[] = {"http.route", "user.id", "thread.name"};
@@ -24,7 +25,11 @@ static inline const char *fixture_key(void *user, unsigned key) {
 static inline struct otp_window_config fixture_config(enum otelprof_detail detail, size_t limit) {
     return (struct otp_window_config){.memory_limit_bytes = limit,
                                       .detail = detail,
-                                      .period = {[OTP_PROFILE_CPU] = 10101010},
+                                      .period = {[OTP_PROFILE_CPU] = 10101010,
+                                                 [OTP_PROFILE_ALLOC_OBJECTS] = HEAP_PERIOD,
+                                                 [OTP_PROFILE_ALLOC_SPACE] = HEAP_PERIOD,
+                                                 [OTP_PROFILE_INUSE_OBJECTS] = HEAP_PERIOD,
+                                                 [OTP_PROFILE_INUSE_SPACE] = HEAP_PERIOD},
                                       .rung = "ebpf",
                                       .key_name = fixture_key};
 }
@@ -79,6 +84,16 @@ static inline struct otp_sample fixture_sample(const struct otp_frame_ref *frame
                                .thread_name = "worker",
                                .cpu = 3,
                                .stop = OTP_STOP_COMPLETE};
+}
+
+/* One that stands for `objects` objects of `bytes` bytes together. */
+static inline struct otp_sample fixture_heap_sample(enum otp_profile_kind type, const struct otp_frame_ref *frames,
+                                                    uint32_t count, double objects, double bytes) {
+    struct otp_sample sample = fixture_sample(frames, count);
+    sample.type = type;
+    sample.value = objects;
+    sample.twin_value = bytes;
+    return sample;
 }
 
 /* The text of an attribute of a group, or NULL; integers are printed. */

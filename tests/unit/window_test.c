@@ -25,7 +25,7 @@ START_TEST(equal_samples_are_one_group) {
     ck_assert_uint_eq(otp_window_group_count(window), 2);
     ck_assert_uint_eq(otp_window_stack_count(window), 1);
     ck_assert_uint_eq(otp_window_group_at(window, 0).events, 5000);
-    ck_assert_uint_eq(otp_window_group_at(window, 0).value, 5000);
+    ck_assert_double_eq(otp_window_group_at(window, 0).value, 5000);
     struct otp_timestamps at = otp_window_timestamps(window, 0);
     uint64_t times[777], expected = START_NS;
     for (uint32_t taken; (taken = otp_timestamps_take(&at, times, 777));)
@@ -58,7 +58,7 @@ START_TEST(detail_decides_what_tells_samples_apart) {
         ck_assert_int_eq(fixture_attribute(window, 0, "thread.id") != NULL, rows[i].thread);
         ck_assert_int_eq(fixture_attribute(window, 0, "cpu.logical_number") != NULL, rows[i].thread);
         ck_assert_str_eq(fixture_attribute(window, 0, "thread.name"), "worker");
-        ck_assert_uint_eq(otp_window_group_at(window, 0).value, 4 / rows[i].groups);
+        ck_assert_double_eq(otp_window_group_at(window, 0).value, 4.0 / rows[i].groups);
         otp_window_free(window);
     }
 }
@@ -317,7 +317,193 @@ START_TEST(full_memory_loses_samples_and_counts_them) {
 }
 END_TEST
 
+/* ---- the heap's kinds: two groups from each sample */
+
+static void expect_group(const struct otp_window *window, uint32_t number, enum otp_profile_kind type, uint64_t events,
+                         double value) {
+    ck_assert_uint_lt(number, otp_window_group_count(window));
+    struct otp_sample_group group = otp_window_group_at(window, number);
+    ck_assert_int_eq(group.type, type);
+    ck_assert_uint_eq(group.events, events);
+    ck_assert_double_eq_tol(group.value, value, 1e-9);
+}
+
+START_TEST(a_heap_sample_makes_two_groups) {
+    struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, 0);
+    struct otp_thread_record record = fixture_record(7, "/a");
+    for (int i = 0; i < 3; i++) {
+        struct otp_sample sample = fixture_heap_sample(OTP_PROFILE_ALLOC_OBJECTS, three, 3, 1.25, 4096.5);
+        sample.context = &record;
+        sample.context_size = sizeof(record);
+        sample.tid = 10 + (uint32_t)i; /* does not tell them apart */
+        sample.cpu = (uint32_t)i;
+        ck_assert_int_eq(otp_window_add(window, &sample), 0);
+    }
+    ck_assert_uint_eq(otp_window_group_count(window), 2);
+    expect_group(window, 0, OTP_PROFILE_ALLOC_OBJECTS, 3, 3.75);
+    expect_group(window, 1, OTP_PROFILE_ALLOC_SPACE, 0, 12289.5);
+    struct otp_sample_group group = otp_window_group_at(window, 0), twin = otp_window_group_at(window, 1);
+    ck_assert_uint_eq(group.stack, twin.stack);
+    ck_assert_uint_eq(group.attribute_set, twin.attribute_set);
+    ck_assert_uint_eq(group.link, twin.link);
+    ck_assert_uint_ne(group.link, OTP_NO_LINK);
+    ck_assert_str_eq(fixture_attribute(window, 0, "http.route"), "/a");
+    ck_assert_str_eq(fixture_attribute(window, 0, "thread.name"), "worker");
+    ck_assert_ptr_null(fixture_attribute(window, 0, "thread.id"));
+    ck_assert_ptr_null(fixture_attribute(window, 0, "cpu.logical_number"));
+    ck_assert_ptr_null(fixture_attribute(window, 0, "otelprof.heap.age"));
+    ck_assert_ptr_null(otp_window_timestamps(window, 0).chunk);
+    ck_assert_ptr_null(otp_window_timestamps(window, 1).chunk);
+    ck_assert_uint_eq(otp_window_counts(window)->samples, 3);
+    ck_assert_uint_eq(otp_window_counts(window)->states, 0);
+    otp_window_free(window);
+}
+END_TEST
+
+START_TEST(a_state_is_no_event) {
+    struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_MERGED, 0);
+    static const char *const ages[] = {"1m-10m", "", NULL, "1m-10m"};
+    for (size_t i = 0; i < 4; i++) {
+        struct otp_sample sample = fixture_heap_sample(OTP_PROFILE_INUSE_OBJECTS, three, 3, 2, 100);
+        sample.age = ages[i];
+        ck_assert_int_eq(otp_window_add(window, &sample), 0);
+    }
+    struct otp_sample sample = fixture_sample(three, 3); /* CPU time beside it: equal in all but the type */
+    ck_assert_int_eq(otp_window_add(window, &sample), 0);
+    ck_assert_uint_eq(otp_window_group_count(window), 5);
+    expect_group(window, 0, OTP_PROFILE_INUSE_OBJECTS, 0, 4);
+    expect_group(window, 1, OTP_PROFILE_INUSE_SPACE, 0, 200);
+    expect_group(window, 2, OTP_PROFILE_INUSE_OBJECTS, 0, 4);
+    expect_group(window, 3, OTP_PROFILE_INUSE_SPACE, 0, 200);
+    expect_group(window, 4, OTP_PROFILE_CPU, 1, 1);
+    ck_assert_str_eq(fixture_attribute(window, 0, "otelprof.heap.age"), "1m-10m");
+    ck_assert_str_eq(fixture_attribute(window, 1, "otelprof.heap.age"), "1m-10m");
+    ck_assert_ptr_null(fixture_attribute(window, 2, "otelprof.heap.age"));
+    const struct otp_window_counts *counts = otp_window_counts(window);
+    ck_assert_uint_eq(counts->states, 4);
+    ck_assert_uint_eq(counts->samples, 1);
+    otp_window_free(window);
+}
+END_TEST
+
+START_TEST(types_and_their_twins) {
+    for (int i = 0; i < OTP_PROFILE_KINDS; i++) {
+        const struct otp_profile_type *type = &otp_profile_types[i], *twin = &otp_profile_types[type->twin];
+        ck_assert_int_eq(twin->twin, type->twin); /* a twin has none of its own */
+        ck_assert_int_eq(twin->is_state, type->is_state);
+        ck_assert_str_eq(twin->period_name, type->period_name);
+        ck_assert_str_eq(twin->period_unit, type->period_unit);
+        ck_assert(type == twin || (type->always_merged && twin->always_merged && !type->counts && !twin->counts));
+    }
+}
+END_TEST
+
+/* What a sample of the heap has not, it does not lose; its link and its stack it does. */
+START_TEST(heap_samples_in_scarce_memory) {
+    static const struct {
+        size_t percent;
+        uint64_t lowered, cut;
+    } rows[] = {{50, 0, 0}, {65, 0, 0}, {85, 1, 0}, {95, 1, 1}};
+    const size_t limit = 2000 * KB;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct otp_window *window = fixture_mapped_window(OTELPROF_DETAIL_FULL, limit);
+        struct otp_thread_record record = fixture_record(1, "/a");
+        struct otp_sample filler = fixture_sample(three, 3);
+        struct otp_sample sample = fixture_heap_sample(OTP_PROFILE_INUSE_OBJECTS, three, 3, 1, 10);
+        sample.context = &record;
+        sample.context_size = sizeof(record);
+        fill(window, &filler, limit * rows[i].percent / 100);
+        struct otp_window_counts before = *otp_window_counts(window), after;
+        ck_assert_int_eq(otp_window_add(window, &sample), 0);
+        after = *otp_window_counts(window);
+        ck_assert_uint_eq(after.detail_lowered - before.detail_lowered, rows[i].lowered);
+        ck_assert_uint_eq(after.stacks_cut - before.stacks_cut, rows[i].cut);
+        ck_assert_uint_eq(after.states, 1);
+        ck_assert_uint_eq(after.samples, before.samples);
+        otp_window_free(window);
+    }
+}
+END_TEST
+
+/* The twin's value is three times the first group's, for each pair: none has taken a sample alone. */
+static void expect_pairs(const struct otp_window *window, double *sum, uint32_t *half_made) {
+    uint32_t count = otp_window_group_count(window);
+    double values[2] = {0, 0};
+    *half_made = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct otp_sample_group group = otp_window_group_at(window, i), next = {.type = OTP_PROFILE_KINDS};
+        values[group.type != otp_profile_types[group.type].twin ? 0 : 1] += group.value;
+        if (group.type == otp_profile_types[group.type].twin)
+            continue;
+        if (i + 1 < count) /* they are made one after the other */
+            next = otp_window_group_at(window, i + 1);
+        if (next.type == otp_profile_types[group.type].twin) {
+            ck_assert_uint_eq(next.stack, group.stack);
+            ck_assert_uint_eq(next.attribute_set, group.attribute_set);
+            ck_assert_double_eq(next.value, 3 * group.value);
+        } else {
+            ck_assert_double_eq(group.value, 0);
+            ck_assert_uint_eq(group.events, 0);
+            ++*half_made;
+        }
+    }
+    ck_assert_double_eq(values[1], 3 * values[0]);
+    *sum = values[0];
+}
+
+/* Adds `added` different samples, and expects that each is in both groups or counted as lost. */
+static uint32_t add_different_pairs(struct otp_window *window, enum otp_profile_kind type, uint64_t added) {
+    for (uint64_t i = 0; i < added; i++) {
+        struct otp_frame_ref frames[] = {{.address = 0x1010 + i}};
+        struct otp_sample sample = fixture_heap_sample(type, frames, 1, 0.5, 1.5);
+        otp_window_add(window, &sample);
+    }
+    const struct otp_window_counts *counts = otp_window_counts(window);
+    bool is_state = otp_profile_types[type].is_state;
+    uint64_t kept = is_state ? counts->states : counts->samples;
+    ck_assert_uint_eq(kept + (is_state ? counts->states_lost : counts->lost_memory), added);
+    ck_assert_uint_eq(is_state ? counts->samples + counts->lost_memory : counts->states + counts->states_lost, 0);
+    double sum;
+    uint32_t half_made;
+    expect_pairs(window, &sum, &half_made);
+    ck_assert_double_eq(sum, (double)kept / 2);
+    return half_made;
+}
+
+START_TEST(memory_ends_between_twins) {
+    static const enum otp_profile_kind types[] = {OTP_PROFILE_ALLOC_OBJECTS, OTP_PROFILE_INUSE_OBJECTS};
+    static char path[4000];
+    uint32_t half_made = 0;
+    memset(path, 'p', sizeof(path) - 1);
+    for (size_t limit = 64 * KB; limit <= 1024 * KB; limit += 64 * KB)
+        for (size_t i = 0; i < 40; i++) { /* paths of other lengths: the end comes at another place */
+            struct otp_window_config config = fixture_config(OTELPROF_DETAIL_FULL, limit);
+            struct otp_window *window = otp_window_new(&config, START_NS);
+            if (!window)
+                continue;
+            fixture_mapping(window, 1, path + i * 99);
+            half_made += add_different_pairs(window, types[i % 2], limit / 128);
+            otp_window_free(window);
+        }
+    ck_assert_uint_gt(half_made, 0); /* it did end there */
+}
+END_TEST
+
 #ifdef OTP_SYS_SWAPPABLE
+START_TEST(allocations_fail_between_twins) {
+    bool made = false;
+    for (int n = 0; n < 60 && !made; n++) {
+        failing_calls_after(n);
+        struct otp_window *window = fixture_window(OTELPROF_DETAIL_FULL, 0);
+        if (window)
+            add_different_pairs(window, OTP_PROFILE_ALLOC_OBJECTS, 2000);
+        made = failing_calls_end();
+        otp_window_free(window);
+    }
+    ck_assert(made);
+}
+END_TEST
+
 START_TEST(each_allocation_fails_once) {
     bool made = false;
     for (int n = 0; n < 40 && !made; n++) {
@@ -409,7 +595,13 @@ int main(void) {
     tcase_add_test(tests, memory_steps);
     tcase_add_test(tests, different_samples_at_the_limit);
     tcase_add_test(tests, full_memory_loses_samples_and_counts_them);
+    tcase_add_test(tests, a_heap_sample_makes_two_groups);
+    tcase_add_test(tests, a_state_is_no_event);
+    tcase_add_test(tests, types_and_their_twins);
+    tcase_add_test(tests, heap_samples_in_scarce_memory);
+    tcase_add_test(tests, memory_ends_between_twins);
 #ifdef OTP_SYS_SWAPPABLE
+    tcase_add_test(tests, allocations_fail_between_twins);
     tcase_add_test(tests, each_allocation_fails_once);
 #endif
     tcase_add_test(tests, times_hold_all_timestamps);
