@@ -28,7 +28,8 @@
 /* -------------------------------------------------------------------------------------------- statistics */
 
 struct figure {
-    double value, low, high;
+    double value, low, high; /* without what is rare and dear */
+    double mean;             /* with it */
 };
 
 static uint64_t random_state = 88172645463325252u;
@@ -55,7 +56,9 @@ static double trimmed_mean(double *values, int count) {
 
 static struct figure figure_of(const double *values, int count) {
     static double means[BOOTSTRAPS], drawn[PAIRS_MAX];
-    memcpy(drawn, values, (size_t)count * sizeof(drawn[0]));
+    double sum = 0;
+    for (int i = 0; i < count; i++)
+        sum += drawn[i] = values[i];
     double value = trimmed_mean(drawn, count);
     for (int round = 0; round < BOOTSTRAPS; round++) {
         for (int i = 0; i < count; i++)
@@ -63,7 +66,7 @@ static struct figure figure_of(const double *values, int count) {
         means[round] = trimmed_mean(drawn, count);
     }
     qsort(means, BOOTSTRAPS, sizeof(means[0]), by_value);
-    return (struct figure){value, means[BOOTSTRAPS / 40], means[BOOTSTRAPS - 1 - BOOTSTRAPS / 40]};
+    return (struct figure){value, means[BOOTSTRAPS / 40], means[BOOTSTRAPS - 1 - BOOTSTRAPS / 40], sum / count};
 }
 
 static void say(const struct figure *figure) {
@@ -273,7 +276,8 @@ static bool price(int pairs) {
            pairs);
     for (size_t i = 0; i < sizeof(depths) / sizeof(depths[0]); i++) {
         for (int cold = 0; cold < 2; cold++) {
-            struct price what = {(unsigned)(depths[i] - frames_seen + 1), cold};
+            /* A warm one has a function more on top. */
+            struct price what = {(unsigned)(depths[i] - frames_seen + (cold ? 1 : 0)), cold};
             struct comparison same, other;
             compare(price_slice, &what, pairs, false, &same);
             compare(price_slice, &what, pairs, true, &other);
@@ -403,14 +407,15 @@ static void paced_of(unsigned threads, int pairs) {
         printf("    %-20s %6.2f", titles[i], other.off[i]);
         say(&other.added[i]);
         say(&same.added[i]);
-        puts("");
+        printf("  %+.2f\n", other.added[i].mean);
     }
     fflush(stdout);
 }
 
 static bool paced(int pairs) {
-    printf("CPU at 1 GiB/s of 4 to 64 KiB with 100 MB live, %% of a core, %d pairs of %d ms: off; added; A/A\n", pairs,
-           PACED_MS);
+    printf("CPU at 1 GiB/s of 4 to 64 KiB with 100 MB live, %% of a core, %d pairs of %d ms: off; added; A/A; "
+           "added, plain mean\n",
+           pairs, PACED_MS);
     for (unsigned threads = 1; threads <= HEAP_THREADS_MAX; threads++) {
         if (!heap_team_start(&team, threads))
             return false;
