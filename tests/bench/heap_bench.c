@@ -12,7 +12,6 @@
  */
 #include "heap_work.h"
 
-#include <execinfo.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,6 +191,10 @@ static bool added(int pairs) {
 #define BURST 100u /* what the profiler takes without losses */
 #define BURSTS 20u
 #define PAUSE_MS 2
+/* Those of a stack that are no links: clone3, start_thread, the team's, the job, heap_below; the body, and heap_pairs.
+ */
+#define COLD_FRAMES 6
+#define WARM_FRAMES 7
 #define COLD 10u              /* of a burst */
 #define COLD_BYTES (4u << 20) /* more than a core's own caches hold */
 
@@ -252,32 +255,16 @@ static void price_slice(const void *what, double columns[COLUMNS]) {
     columns[1] = (double)(own_ns() - own) / (double)team.threads[0].pairs;
 }
 
-static int frames_seen;
-
-static void count_body(struct heap_thread *self, size_t count) {
-    void *frames[128];
-    (void)self;
-    (void)count;
-    frames_seen = backtrace(frames, 128);
-}
-
-static void count_job(struct heap_thread *self, const void *links) {
-    heap_below(*(const unsigned *)links, count_body, self, 0);
-}
-
 static bool price(int pairs) {
     static const int depths[] = {10, 27, 60};
-    unsigned one = 1;
     if (!heap_team_start(&team, 1))
         return false;
-    heap_team_run(&team, count_job, &one);
     printf("ns of CPU of an allocation that is chosen and freed, %d pairs of slices: off; added; A/A; added to the "
            "profiler's threads\n",
            pairs);
     for (size_t i = 0; i < sizeof(depths) / sizeof(depths[0]); i++) {
         for (int cold = 0; cold < 2; cold++) {
-            /* A warm one has a function more on top. */
-            struct price what = {(unsigned)(depths[i] - frames_seen + (cold ? 1 : 0)), cold};
+            struct price what = {(unsigned)(depths[i] - (cold ? COLD_FRAMES : WARM_FRAMES)), cold};
             struct comparison same, other;
             compare(price_slice, &what, pairs, false, &same);
             compare(price_slice, &what, pairs, true, &other);
