@@ -88,11 +88,12 @@ enum otelprof_state {
     OTELPROF_STATE_STOPPED = 4,  /* after otelprof_shutdown(); otelprof_init() starts anew */
 };
 
-/* Profile types, as bits. This release takes OTELPROF_CPU; the others are refused with OTELPROF_E_INVALID. */
+/* Profile types, as bits. This release takes OTELPROF_CPU and OTELPROF_HEAP; the others are refused with
+ * OTELPROF_E_INVALID. */
 enum otelprof_profile_type {
     OTELPROF_CPU = 1,
     OTELPROF_WALL = 2,
-    OTELPROF_HEAP = 4,
+    OTELPROF_HEAP = 4, /* see "heap" below */
     OTELPROF_LOCK = 8,
     OTELPROF_THREADS = 16,
 };
@@ -230,6 +231,14 @@ struct otelprof_options {
 
     int64_t ring_bytes; /* OTELPROF_RING_BYTES: of the kernel's ring, 4096 to 16 MiB, rounded up to a power of two;
                            default: what 600 ms at the rate take, 256 KiB at least */
+
+    /* OTELPROF_HEAP_INTERVAL: mean distance in bytes between two allocations that the heap profile takes, 1 to 2^40;
+     * default 524288. See otelprof_heap_interval(). */
+    int64_t heap_interval_bytes;
+    /* OTELPROF_HEAP_LIVE_MAX: how many of them are followed until they are freed, 256 to 1048576; default 16384. Where
+     * three quarters of that are live, the interval doubles, and half of them are left out. Each may take 350 bytes of
+     * memory, beside memory_limit_bytes. */
+    int64_t heap_live_max;
 };
 
 #define OTELPROF_OPTIONS_INIT                                                                                          \
@@ -238,7 +247,7 @@ struct otelprof_options {
             OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET,            \
             OTELPROF_UNSET, NULL, OTELPROF_UNSET, NULL, OTELPROF_UNSET, NULL, NULL, NULL, OTELPROF_UNSET,              \
             OTELPROF_UNSET, NULL, NULL, OTELPROF_UNSET, OTELPROF_UNSET, NULL, NULL, OTELPROF_UNSET, NULL, NULL,        \
-            OTELPROF_UNSET                                                                                             \
+            OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET                                                             \
     }
 
 /*
@@ -282,6 +291,38 @@ OTELPROF_API enum otelprof_state otelprof_state(void);
  */
 OTELPROF_API int otelprof_enable(uint32_t mask);
 OTELPROF_API int otelprof_disable(uint32_t mask);
+
+/* ---------------------------------------------------------------------------------------------- heap */
+
+/*
+ * The heap profile says what is allocated, what stays, and for which span: alloc_objects and alloc_space count the
+ * allocations of a window; inuse_objects and inuse_space those that are live at its end, by the stack and the
+ * attributes of the span that allocated them, and by age. All are estimates of the whole, from samples that lie
+ * heap_interval_bytes apart in the mean, small and large allocations alike: a sum of B bytes made of blocks that are
+ * small against the interval has a standard error of sqrt(B x interval).
+ *
+ * How it sees them: words through which loaded objects call malloc, calloc, realloc, reallocarray, free, aligned_alloc,
+ * posix_memalign, memalign, valloc, pvalloc, dlopen and dlclose are changed to lead through the library (and operator
+ * new and delete, where the allocator brings its own). The process keeps its allocator; return values and errno are as
+ * before. One that is not a sample costs about a nanosecond. Addresses of these functions that the program holds in
+ * initialised data change with it; copies that it made before do not, and are not seen.
+ *
+ * A realloc counts as a free of the old block and an allocation of the new size. Requests for 0 bytes do not count. Not
+ * seen: what the allocator does within itself; objects in other namespaces (dlmopen); objects that the C library loads
+ * by itself, until the next dlopen() of the program; mmap(). A program that brings an allocator of its own (a static
+ * jemalloc) calls it directly: then only the libraries' allocations are seen, nothing is said of live memory, and the
+ * state is OTELPROF_STATE_DEGRADED. The library's thread-local variables are of the initial-exec kind: dlopen() of the
+ * library itself fails where the loader has no room for them left.
+ *
+ * otelprof_disable(OTELPROF_HEAP) puts the words back. otelprof_shutdown() leaves them, and costs a nanosecond a call.
+ */
+
+/*
+ * Sets the mean distance in bytes between two samples, from now on; each sample carries the one by which it was chosen,
+ * so that sums stay right. 0; OTELPROF_E_INVALID outside of 1 to 2^40; OTELPROF_E_STATE if the heap profile is not on.
+ * Any thread. Since 0.1.
+ */
+OTELPROF_API int otelprof_heap_interval(uint64_t bytes);
 
 /* --------------------------------------------------------------------------------------------- spans */
 
@@ -397,7 +438,7 @@ enum otelprof_stack_stop {
 struct otelprof_stats {
     size_t size; /* set by the caller: sizeof(struct otelprof_stats) */
 
-    uint64_t samples_fired;      /* clock events on a thread of this process; own threads not included */
+    uint64_t samples_fired; /* clock events on a thread of this process, own threads not included; and heap_samples */
     uint64_t samples_own_thread; /* clock events on threads of the library and of libcurl: never exported */
     uint64_t samples_expected;   /* CPU time of the process x rate, own threads not included */
     uint64_t samples_exported;   /* delivered: taken by the receiver or the export callback, or written to a file */
@@ -447,6 +488,18 @@ struct otelprof_stats {
     uint64_t symbols_resolved;    /* addresses that got a name */
     uint64_t symbols_missing;     /* addresses that left as module, build id and offset */
     uint64_t kernel_memory_bytes; /* of the maps and the ring */
+
+    uint64_t heap_samples;          /* allocations that were chosen; part of samples_fired */
+    uint64_t heap_live_blocks;      /* of those: followed now */
+    uint64_t heap_live_lost;        /* of those: not followed for lack of room */
+    uint64_t heap_live_thinned;     /* of those: left out for a longer interval, which the others make up for */
+    uint64_t heap_lost_frees;       /* blocks whose address came again without a free that was seen */
+    uint64_t heap_reentered;        /* allocations inside a hook (in a signal handler): never chosen */
+    uint64_t heap_stacks_unbounded; /* stacks cut at the end of a page: whose they are was not known yet */
+    uint64_t heap_interval_bytes;   /* in force now; 0: off */
+    uint64_t hook_words;            /* that lead to hooks now */
+    uint64_t hook_words_failed;     /* that could not be changed */
+    uint64_t hook_words_foreign;    /* that led elsewhere already, and were left alone */
 };
 
 /*

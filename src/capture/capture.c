@@ -233,6 +233,8 @@ void otp_capture_grow_abandon(struct otp_capture *capture) {
     otp_program_set_close(&capture->next);
 }
 
+void otp_capture_leave_tables(struct otp_capture *capture) { otp_program_set_leave_tables(&capture->set); }
+
 void otp_capture_switch(struct otp_capture *capture) {
     otp_cpu_clock_close(capture->clock);
     otp_program_set_close(&capture->set);

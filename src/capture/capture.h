@@ -71,6 +71,9 @@ int otp_capture_grow(struct otp_capture *capture, size_t rows, size_t pages, str
 void otp_capture_switch(struct otp_capture *capture);
 void otp_capture_grow_abandon(struct otp_capture *capture);
 
+/* The tables in force stay mapped when they are exchanged or closed: a hook may be walking by them. */
+void otp_capture_leave_tables(struct otp_capture *capture);
+
 /* Hands over the records that are there. Returns how many. */
 typedef void (*otp_capture_record_fn)(void *user, const void *record, size_t size);
 size_t otp_capture_drain(struct otp_capture *capture, otp_capture_record_fn receiver, void *user);

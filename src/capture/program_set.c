@@ -28,6 +28,11 @@ void otp_program_set_forked_child(struct otp_program_set *set) {
         otp_descriptor_close(&set->shared[i]);
 }
 
+void otp_program_set_leave_tables(struct otp_program_set *set) {
+    for (int i = 0; i < OTP_MAP_TABLE_COUNT; i++)
+        set->tables[i] = NULL;
+}
+
 void otp_program_set_close(struct otp_program_set *set) {
     otp_program_set_forked_child(set);
     for (int i = 0; i < OTP_MAP_TABLE_COUNT; i++) {

@@ -69,6 +69,9 @@ int otp_program_set_identify(const struct otp_program_set *set, struct otp_ident
 /* Instructions that the verifier walked for each program; 0: not known. */
 void otp_program_set_verified(const struct otp_program_set *set, unsigned *cpu, unsigned *identify);
 
+/* The tables stay mapped for good: somebody may be reading them. For a set that is about to be closed. */
+void otp_program_set_leave_tables(struct otp_program_set *set);
+
 /* Closes descriptors and unmaps tables. */
 void otp_program_set_close(struct otp_program_set *set);
 

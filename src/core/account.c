@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "capture/capture.h"
+#include "core/heap_keeper.h"
 #include "core/intake.h"
 #include "core/statistics.h"
 #include "core/table_keeper.h"
@@ -74,7 +75,7 @@ static void add_intake(struct otelprof_stats *stats, const struct otp_intake *in
 }
 
 void otp_account_show(struct otp_account *account, const struct otp_capture *capture, const struct otp_intake *intake,
-                      const struct otp_table_keeper *keeper) {
+                      const struct otp_table_keeper *keeper, const struct otp_heap_keeper *heap) {
     if (capture) {
         struct otp_cpu_counters counters;
         otp_capture_counters(capture, &counters);
@@ -85,6 +86,7 @@ void otp_account_show(struct otp_account *account, const struct otp_capture *cap
     struct otelprof_stats stats = account->live;
     add_intake(&stats, intake);
     otp_table_keeper_stats(keeper, &stats);
+    otp_heap_keeper_stats(heap, &stats);
     stats.own_cpu_ns = otp_clock_ns(CLOCK_THREAD_CPUTIME_ID);
     otp_context_stats(&stats);
     pthread_mutex_lock(&account->lock);

@@ -14,6 +14,7 @@
 #include "context/attribute_keys.h"
 #include "context/process_context.h"
 #include "core/account.h"
+#include "core/heap_keeper.h"
 #include "core/intake.h"
 #include "core/kernel_mapping.h"
 #include "core/notes.h"
@@ -23,7 +24,9 @@
 #include "core/table_keeper.h"
 #include "export/worker.h"
 
-#define DRAIN_MS 200 /* how long records may lie in the ring */
+#define DRAIN_MS 200     /* how long records may lie in the ring */
+#define DRAIN_SOON_MS 20 /* the same while hooks have much to say */
+#define MANY_HOOK_RECORDS 128
 #define NANOS_PER_MS 1000000u
 
 /*
@@ -47,11 +50,13 @@ struct otp_engine {
     struct otp_worker *worker;
     struct otp_kernel_mapping kernel;
     struct otp_intake intake;
+    struct otp_heap_keeper heap;
     struct otp_account account;
     struct otp_notes notes;
 
     bool sampling;
     bool context_on;
+    bool hooks_busy;                  /* many records of hooks at the last look */
     sem_t export_up;                  /* posted when the export thread has called export_thread_started() */
     int64_t monotonic_minus_clock_ns; /* CLOCK_MONOTONIC here less the programs' clock: apart in a time namespace */
     uint64_t window_end_ns;           /* CLOCK_MONOTONIC: when the window is due */
@@ -69,7 +74,7 @@ void otp_engine_stats(struct otp_engine *engine, struct otelprof_stats *stats) {
 }
 
 static void show_counters(struct otp_engine *engine) {
-    otp_account_show(&engine->account, engine->capture, &engine->intake, &engine->keeper);
+    otp_account_show(&engine->account, engine->capture, &engine->intake, &engine->keeper, &engine->heap);
 }
 
 static void count_expected(struct otp_engine *engine) { otp_account_expect(&engine->account, engine->sampling); }
@@ -110,10 +115,15 @@ static size_t window_limit(const struct otp_engine *engine) {
 /* A window that starts at `start_ns`, unix time. */
 static void open_window(struct otp_engine *engine, uint64_t start_ns) {
     const struct otelprof_options *options = &engine->settings->options;
+    uint64_t interval = otp_heap_keeper_interval(&engine->heap);
     const struct otp_window_config config = {
         .memory_limit_bytes = window_limit(engine),
         .detail = (enum otelprof_detail)options->detail,
-        .period = {[OTP_PROFILE_CPU] = 1000000000u / (uint64_t)options->rate_hz},
+        .period = {[OTP_PROFILE_CPU] = 1000000000u / (uint64_t)options->rate_hz,
+                   [OTP_PROFILE_ALLOC_OBJECTS] = interval,
+                   [OTP_PROFILE_ALLOC_SPACE] = interval,
+                   [OTP_PROFILE_INUSE_OBJECTS] = interval,
+                   [OTP_PROFILE_INUSE_SPACE] = interval},
         .rung = "ebpf",
         .key_name = key_name,
     };
@@ -167,6 +177,8 @@ static void drain(struct otp_engine *engine) {
     otp_table_keeper_rescan_if_wanted(&engine->keeper, engine->sampling);
     otp_capture_drain(engine->capture, take_record, engine);
     otp_table_keeper_rearm(&engine->keeper);
+    engine->hooks_busy = otp_heap_keeper_drain(&engine->heap, &engine->intake) > MANY_HOOK_RECORDS;
+    end_full_window(engine);
 }
 
 /* Once a window: what changes slowly. */
@@ -187,6 +199,7 @@ static void look_after_things(struct otp_engine *engine) {
 void otp_engine_end_window(struct otp_engine *engine) {
     drain(engine);
     uint64_t now = otp_clock_ns(CLOCK_REALTIME);
+    otp_heap_keeper_show(&engine->heap, &engine->intake, now);
     close_window(engine, now);
     begin_window(engine, now);
 }
@@ -207,21 +220,40 @@ int otp_engine_wake_fd(const struct otp_engine *engine) { return otp_capture_wak
 uint32_t otp_engine_patience_ms(const struct otp_engine *engine) {
     uint64_t now = otp_clock_ns(CLOCK_MONOTONIC);
     uint64_t left = engine->window_end_ns > now ? (engine->window_end_ns - now) / NANOS_PER_MS + 1 : 0;
-    return left < DRAIN_MS ? (uint32_t)left : DRAIN_MS;
+    uint64_t drain_ms = engine->hooks_busy ? DRAIN_SOON_MS : DRAIN_MS;
+    return (uint32_t)(left < drain_ms ? left : drain_ms);
 }
 
-int otp_engine_switch(struct otp_engine *engine, uint32_t types) {
-    bool wanted = (types & OTELPROF_CPU) != 0;
+static int switch_cpu(struct otp_engine *engine, bool wanted) {
     if (wanted == engine->sampling)
         return 0;
     count_expected(engine);
     int result = wanted ? otp_capture_enable(engine->capture) : otp_capture_disable(engine->capture);
     if (!result)
         engine->sampling = wanted;
+    return result;
+}
+
+static int switch_heap(struct otp_engine *engine, bool wanted) {
+    if (wanted == otp_heap_keeper_is_on(&engine->heap))
+        return 0;
+    if (wanted) {
+        otp_table_keeper_show(&engine->keeper);
+        return otp_heap_keeper_on(&engine->heap);
+    }
+    otp_heap_keeper_off(&engine->heap);
+    drain(engine);
+    otp_heap_keeper_forget(&engine->heap);
+    return 0;
+}
+
+int otp_engine_switch(struct otp_engine *engine, uint32_t types) {
+    int result = switch_cpu(engine, (types & OTELPROF_CPU) != 0);
+    int heap = switch_heap(engine, (types & OTELPROF_HEAP) != 0);
     drain(engine);
     count_expected(engine);
     show_counters(engine);
-    return result;
+    return result ? result : heap;
 }
 
 /* ------------------------------------------------------------------------------------------ starting, ending */
@@ -236,6 +268,7 @@ struct otp_engine *otp_engine_new(const struct otp_settings *settings, void *dem
     engine->network = network;
     otp_account_init(&engine->account, (uint64_t)settings->options.rate_hz);
     otp_notes_init(&engine->notes);
+    otp_heap_keeper_init(&engine->heap, &settings->options, &engine->notes);
     sem_init(&engine->export_up, 0, 0);
     return engine;
 }
@@ -336,6 +369,16 @@ static int start_context(struct otp_engine *engine) {
     return result;
 }
 
+/* The rest of the profiles does not depend on it. */
+static void start_heap(struct otp_engine *engine) {
+    if (!(engine->settings->options.profiles & OTELPROF_HEAP))
+        return;
+    if (*engine->settings->heap_failure)
+        otp_notes_add(&engine->notes, "heap: off: %s", engine->settings->heap_failure);
+    else if (otp_heap_keeper_on(&engine->heap))
+        otp_notes_add(&engine->notes, "heap: off: %s", otp_error_text());
+}
+
 int otp_engine_start(struct otp_engine *engine) {
     engine->random = otp_clock_ns(CLOCK_REALTIME) ^ (uint64_t)getpid() << 32;
     otp_kernel_mapping_read(&engine->kernel);
@@ -351,6 +394,7 @@ int otp_engine_start(struct otp_engine *engine) {
         result = start_context(engine);
     if (result)
         return result;
+    start_heap(engine);
     begin_window(engine, otp_clock_ns(CLOCK_REALTIME));
     otp_account_begin(&engine->account);
     if (engine->settings->options.profiles & OTELPROF_CPU)
@@ -370,14 +414,19 @@ void otp_engine_quit(struct otp_engine *engine) {
             otp_log(OTELPROF_LOG_DEBUG, "otelprof: %s", otp_error_text());
         count_expected(engine);
         engine->sampling = false;
+        otp_heap_keeper_off(&engine->heap);
         drain(engine);
     }
+    uint64_t now = otp_clock_ns(CLOCK_REALTIME);
+    otp_heap_keeper_show(&engine->heap, &engine->intake, now);
     if (engine->worker)
-        close_window(engine, otp_clock_ns(CLOCK_REALTIME));
+        close_window(engine, now);
+    otp_heap_keeper_forget(&engine->heap);
     show_counters(engine);
     /* The export thread begins by a look at the capture. */
     while (engine->worker && sem_wait(&engine->export_up) && errno == EINTR)
         ;
+    otp_table_keeper_unbind(&engine->keeper);
     otp_capture_close(engine->capture);
     engine->capture = NULL;
     otp_window_free(engine->intake.window);

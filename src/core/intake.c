@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "context/context.h"
+#include "core/heap_weight.h"
 
 /* A record taken apart; frames and context point into the ring. */
 struct parts {
@@ -12,13 +13,13 @@ struct parts {
     const uint8_t *context;
 };
 
-static int take_apart(struct parts *parts, const void *record, size_t size) {
+static int take_apart(struct parts *parts, enum otp_record_type type, const void *record, size_t size) {
     if (size < sizeof(parts->header))
         return -1;
     memcpy(&parts->header, record, sizeof(parts->header));
     const struct otp_record *header = &parts->header;
     size_t frames = (size_t)header->kernel_frames + header->user_frames;
-    if (header->version != OTP_RECORD_VERSION || header->type != OTP_RECORD_CPU ||
+    if (header->version != OTP_RECORD_VERSION || header->type != type ||
         header->kernel_frames > OTP_KERNEL_FRAMES_MAX || header->user_frames > OTP_FRAMES_MAX ||
         header->stop >= OTP_STOP_COUNT || size < sizeof(*header) + frames * 8 + header->context_size)
         return -1;
@@ -90,7 +91,7 @@ static void thread_name_of(const struct otp_record *header, char *name, size_t s
 
 void otp_intake_record(struct otp_intake *intake, const void *record, size_t size) {
     struct parts parts;
-    if (take_apart(&parts, record, size)) {
+    if (take_apart(&parts, OTP_RECORD_CPU, record, size)) {
         intake->lost_decode++;
         return;
     }
@@ -116,4 +117,33 @@ void otp_intake_record(struct otp_intake *intake, const void *record, size_t siz
         .context_size = parts.header.context_size,
     };
     otp_window_add(intake->window, &sample); /* counts what it loses */
+}
+
+bool otp_intake_heap(struct otp_intake *intake, const void *record, size_t size, uint64_t now_ns,
+                     struct otp_record *header, struct otp_sample *sample) {
+    struct parts parts;
+    memset(header, 0, sizeof(*header));
+    if (take_apart(&parts, OTP_RECORD_HEAP, record, size) || !parts.header.weight || !parts.header.interval) {
+        intake->lost_decode++;
+        return false;
+    }
+    *header = parts.header;
+    if (!intake->window) {
+        intake->lost_memory++;
+        return false;
+    }
+    double weight = otp_heap_weight(header->weight, header->interval);
+    intake->last_ns = now_ns;
+    *sample = (struct otp_sample){
+        .type = OTP_PROFILE_ALLOC_OBJECTS,
+        .value = weight,
+        .twin_value = weight * (double)header->weight,
+        .frames = intake->frames,
+        .frame_count = fill_frames(intake, &parts),
+        .stop = header->stop,
+        .context = header->context_size ? parts.context : NULL,
+        .context_size = header->context_size,
+    };
+    otp_window_add(intake->window, sample); /* counts what it loses */
+    return true;
 }

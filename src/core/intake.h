@@ -6,6 +6,7 @@
 #ifndef OTP_CORE_INTAKE_H
 #define OTP_CORE_INTAKE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,7 +26,14 @@ struct otp_intake {
     struct otp_frame_ref frames[OTP_KERNEL_FRAMES_MAX + OTP_FRAMES_MAX + 1]; /* of the record being taken in */
 };
 
-/* Takes one record in: it is exported with the window, or counted in a lost_* field. */
+/* Takes one record of the programs in: it is exported with the window, or counted in a lost_* field. */
 void otp_intake_record(struct otp_intake *intake, const void *record, size_t size);
+
+/*
+ * The same for a record of an allocation, as of `now_ns` (unix). *header gets the record's head, whose interval is 0 if
+ * it made no sense. True: *sample is the sample that was added, valid until the next record.
+ */
+bool otp_intake_heap(struct otp_intake *intake, const void *record, size_t size, uint64_t now_ns,
+                     struct otp_record *header, struct otp_sample *sample);
 
 #endif

@@ -27,6 +27,7 @@
 #include "core/profiler.h"
 #include "core/settings.h"
 #include "core/statistics.h"
+#include "hooks/heap.h"
 
 #define SWITCH_MS 5000 /* how long enable and disable wait for the profiler thread */
 
@@ -97,6 +98,7 @@ static void forked_child(void) {
     otp_context_forked_child();
     otp_process_context_child();
     otp_identity_marker_forget();
+    otp_heap_forked_child();
     otp_log_forget();
     /* Other threads of the parent may have held these. */
     pthread_mutex_init(&self.busy, NULL);
@@ -225,6 +227,13 @@ static void find_stack_overhead(void) {
     pthread_attr_destroy(&attributes);
 }
 
+/* The words of the hooks, on the caller's thread too. Without them the other profiles go on. */
+static void install_hooks(struct otp_settings *settings) {
+    *settings->heap_failure = 0; /* a forked child's is its own */
+    if ((settings->options.profiles & OTELPROF_HEAP) && otp_heap_install((uint32_t)settings->options.heap_live_max))
+        snprintf(settings->heap_failure, sizeof(settings->heap_failure), "%s", otp_error_text());
+}
+
 static int launch(struct otp_settings *settings) {
     static const struct otp_follow_calls calls = {forked_child, child_follows, start_child};
     int result = otp_fork_guard_arm();
@@ -242,14 +251,17 @@ static int launch(struct otp_settings *settings) {
         otp_settings_free(settings);
         return result;
     }
+    install_hooks(settings);
     remember(settings);
     set_state(OTELPROF_STATE_STARTING);
     find_stack_overhead();
     const struct otp_profiler_options options = {*settings, dlsym(RTLD_DEFAULT, "__cxa_demangle"), network, set_state};
     struct otp_profiler *profiler = NULL;
     result = otp_profiler_start(&profiler, &options);
-    if (result)
+    if (result) {
         otp_identity_marker_clear();
+        otp_heap_remove();
+    }
     pthread_mutex_lock(&self.lock);
     self.profiler = profiler;
     pthread_mutex_unlock(&self.lock);
@@ -266,6 +278,7 @@ static int finish_start(uint64_t timeout_ms) {
     snprintf(sentence, sizeof(sentence), "%s", otp_error_text());
     otp_profiler_stop(take_away(), deadline_after(1000), &stats);
     otp_identity_marker_clear();
+    otp_heap_remove();
     return otp_error(result, "%s", sentence);
 }
 
@@ -275,6 +288,7 @@ static void sweep_failed_start(void) {
     if (self.profiler && otelprof_state() == OTELPROF_STATE_OFF) {
         otp_profiler_stop(take_away(), deadline_after(1000), &stats);
         otp_identity_marker_clear();
+        otp_heap_remove();
     }
 }
 
@@ -410,9 +424,39 @@ static int switch_types(uint32_t on, uint32_t off) {
     return result;
 }
 
-int otelprof_enable(uint32_t mask) { return switch_types(mask, 0); }
+/* Words lead to the hooks before the profiler thread has them at work. */
+int otelprof_enable(uint32_t mask) {
+    int saved = errno;
+    int result = 0;
+    if (mask & OTELPROF_HEAP & OTP_PROFILES_KNOWN && use()) {
+        result = otp_heap_install(self.kept ? (uint32_t)self.kept->options.heap_live_max : 0);
+        done_using();
+    }
+    errno = saved;
+    return result ? result : switch_types(mask, 0);
+}
 
-int otelprof_disable(uint32_t mask) { return switch_types(0, mask); }
+int otelprof_disable(uint32_t mask) {
+    int result = switch_types(0, mask);
+    int saved = errno;
+    if (!result && (mask & OTELPROF_HEAP))
+        otp_heap_remove();
+    errno = saved;
+    return result;
+}
+
+int otelprof_heap_interval(uint64_t bytes) {
+    if (!bytes || bytes > (uint64_t)1 << 40)
+        return otp_error(OTELPROF_E_INVALID, "a heap interval of %llu bytes is outside 1 to 2^40",
+                         (unsigned long long)bytes);
+    if (!use())
+        return otp_error(OTELPROF_E_STATE, "not running");
+    bool on = otp_heap_is_on();
+    if (on)
+        otp_heap_set_interval(bytes);
+    done_using();
+    return on ? 0 : otp_error(OTELPROF_E_STATE, "the heap profile is not on");
+}
 
 /* ---------------------------------------------------------------------------------------------- observe */
 

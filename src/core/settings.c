@@ -73,6 +73,8 @@ static const struct number numbers[] = {
     OTLP_NUMBER(compression, "COMPRESSION", 0, OTELPROF_COMPRESSION_GZIP, OTELPROF_COMPRESSION_GZIP, compressions),
     OTLP_NUMBER(insecure, "INSECURE", 0, 1, 0, booleans),
     OTLP_NUMBER(export_timeout_ms, "TIMEOUT", 0, EXPORT_TIMEOUT_MAX_MS, 10000, NULL),
+    NUMBER(heap_interval_bytes, "OTELPROF_HEAP_INTERVAL", 1, (int64_t)1 << 40, 512 << 10, NULL),
+    NUMBER(heap_live_max, "OTELPROF_HEAP_LIVE_MAX", 256, 1 << 20, 16384, NULL),
     NUMBER(log_level, "OTELPROF_LOG_LEVEL", 0, OTELPROF_LOG_DEBUG, OTELPROF_LOG_INFO, log_levels),
 };
 #define NUMBER_COUNT (sizeof(numbers) / sizeof(numbers[0]))

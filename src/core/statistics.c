@@ -13,7 +13,8 @@ _Static_assert((int)OTP_STOP_DEPTH == (int)OTELPROF_STOP_DEPTH, "the public reas
 static const size_t states[] = {
     offsetof(struct otelprof_stats, modules_known),       offsetof(struct otelprof_stats, modules_uncovered),
     offsetof(struct otelprof_stats, table_rows),          offsetof(struct otelprof_stats, table_rows_capacity),
-    offsetof(struct otelprof_stats, kernel_memory_bytes),
+    offsetof(struct otelprof_stats, kernel_memory_bytes), offsetof(struct otelprof_stats, heap_live_blocks),
+    offsetof(struct otelprof_stats, heap_interval_bytes), offsetof(struct otelprof_stats, hook_words),
 };
 
 static int is_state(size_t offset) {

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "core/notes.h"
 #include "core/seccomp.h"
+#include "hooks/hook_state.h"
 
 #define RESCAN_FIRST_MS 100  /* between two scans for an unknown address that stays unknown: doubles ... */
 #define RESCAN_LAST_MS 10000 /* ... up to this */
@@ -13,6 +14,7 @@
 #define PAGES_SPARE 4096u
 #define KEPT_GENERATIONS 64u /* modules gone longer than this are forgotten */
 #define NANOS_PER_MS 1000000u
+#define HOOKS_PATIENCE_NS 100000000u /* for hooks that walk by tables that are about to go */
 
 /* What to reserve: maps cannot grow, and making larger ones takes as long as the start. */
 static void wanted_sizes(const struct otp_table_keeper *keeper, size_t *rows, size_t *pages) {
@@ -48,6 +50,23 @@ static void note_left_out(struct otp_table_keeper *keeper) {
                       OTP_SEGMENTS_MAX);
 }
 
+void otp_table_keeper_show(const struct otp_table_keeper *keeper) {
+    struct otp_tables_memory memory;
+    otp_capture_tables_memory(keeper->capture, &memory);
+    otp_hook_show_tables(&memory);
+}
+
+/* From here on hooks have no tables, until new ones are shown. */
+static void hide(struct otp_table_keeper *keeper) {
+    if (!otp_hook_hide_tables(otp_clock_ns(CLOCK_MONOTONIC) + HOOKS_PATIENCE_NS))
+        otp_capture_leave_tables(keeper->capture);
+}
+
+void otp_table_keeper_unbind(struct otp_table_keeper *keeper) {
+    if (keeper->capture)
+        hide(keeper);
+}
+
 int otp_table_keeper_bind(struct otp_table_keeper *keeper, struct otp_capture *capture) {
     struct otp_tables_memory memory;
     keeper->capture = capture;
@@ -55,6 +74,7 @@ int otp_table_keeper_bind(struct otp_table_keeper *keeper, struct otp_capture *c
     int result = otp_tables_bind(keeper->tables, &memory);
     if (!result)
         result = otp_tables_publish(keeper->tables, keeper->modules);
+    otp_table_keeper_show(keeper);
     note_left_out(keeper);
     return result == OTELPROF_E_LIMIT ? 0 : result; /* the rest is uncovered, and counted */
 }
@@ -91,9 +111,11 @@ static int grow(struct otp_table_keeper *keeper, bool sampling) {
     /* An event that somebody closed does not matter: all are about to go. */
     if (sampling && otp_capture_disable(keeper->capture))
         otp_log(OTELPROF_LOG_DEBUG, "otelprof: %s", otp_error_text());
+    hide(keeper); /* the directory in force is one for both sets */
     bool partly = otp_tables_bind(keeper->tables, &memory) != 0;
     partly = otp_tables_publish(keeper->tables, keeper->modules) != 0 || partly;
     otp_capture_switch(keeper->capture);
+    otp_table_keeper_show(keeper);
     if (sampling && otp_capture_enable(keeper->capture))
         otp_notes_add(keeper->notes, "sampling has stopped on some or all CPUs: %s", otp_error_text());
     return partly ? otp_error(OTELPROF_E_LIMIT, "the second set is too small") : 0;

@@ -35,6 +35,14 @@ int otp_table_keeper_start(struct otp_table_keeper *keeper, struct otp_notes *no
 /* Puts the tables into the capture's memory. 0 or a negative enum otelprof_error. */
 int otp_table_keeper_bind(struct otp_table_keeper *keeper, struct otp_capture *capture);
 
+/* Hooks walk by the tables in force from now on: again after otp_hook_state_make(). */
+void otp_table_keeper_show(const struct otp_table_keeper *keeper);
+
+/*
+ * No hook reads the tables from now on, or they stay mapped. Before the capture goes. Takes what was never bound.
+ */
+void otp_table_keeper_unbind(struct otp_table_keeper *keeper);
+
 /* Gives everything back but the memory bound. Takes what was never started. */
 void otp_table_keeper_stop(struct otp_table_keeper *keeper);
 

@@ -25,7 +25,7 @@ _Thread_local struct otp_allocation_thread otp_allocation_thread __attribute__((
 /* ------------------------------------------------------------------------------------------- slow and rare */
 
 static uint64_t seed_of_thread(void) {
-    return (atomic_fetch_add_explicit(&otp_hook_state->seed, 1, memory_order_relaxed) + 1) * 0xd6e8feb86659fd93u;
+    return (atomic_fetch_add_explicit(&otp_hook_state()->seed, 1, memory_order_relaxed) + 1) * 0xd6e8feb86659fd93u;
 }
 
 /* A request over the budget: the interval by which it is chosen, or 0. */
@@ -39,7 +39,7 @@ static OTP_HOOK_FUNCTION __attribute__((noinline)) uint64_t look(size_t size) {
         return 0;
     }
     if (otp_hook_on(OTP_HOOK_HEAP) && !otp_thread_is_ours)
-        interval = atomic_load_explicit(&otp_hook_state->interval, memory_order_relaxed);
+        interval = atomic_load_explicit(&otp_hook_state()->interval, memory_order_relaxed);
     if (interval && !self->sampler.random)
         self->sampler.random = seed_of_thread();
     return otp_sampler_look(&self->sampler, size, interval);

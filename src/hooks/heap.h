@@ -13,7 +13,6 @@
 
 #include "hooks/hook_ring.h"
 #include "hooks/patch.h"
-#include "unwind/tables.h"
 
 /*
  * Makes what hooks need, with room for `live_max` live blocks, and has the words of all objects lead to them; they stay
@@ -33,12 +32,12 @@ void otp_heap_enable(uint64_t interval_bytes);
  */
 bool otp_heap_disable(uint64_t deadline_ns);
 
+/* Any thread. */
+bool otp_heap_is_on(void);
+
 /* The mean distance of samples. The setter works from any thread; it lasts until the next otp_heap_enable(). */
 void otp_heap_set_interval(uint64_t interval_bytes);
 uint64_t otp_heap_interval(void);
-
-/* Tables that walks use from now on; NULL: none. `tables` must stay where it is, see otp_hook_wait(). */
-void otp_heap_set_tables(const struct otp_tables_memory *tables);
 
 /* In a forked child. Async-signal-safe. */
 void otp_heap_forked_child(void);

@@ -52,7 +52,7 @@ static uint32_t hook_frames(const uint64_t *frames, uint32_t count) {
 /* Walks the stack into the record; `max` frames at most. */
 static OTP_HOOK_FUNCTION __attribute__((noinline)) void walk(struct otp_record *record, uint64_t caller, uint32_t max) {
     uint64_t *frames = (uint64_t *)(void *)(record + 1);
-    const struct otp_tables_memory *tables = atomic_load(&otp_hook_state->tables);
+    const struct otp_tables_memory *tables = atomic_load(&otp_hook_state()->tables);
     struct otp_frame frame;
     take_registers(&frame);
     record->user_frames = 1;

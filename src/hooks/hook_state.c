@@ -9,20 +9,20 @@
 #define LOOK_NS 50000 /* between two looks while waiting */
 
 static struct otp_hook_state idle;
-struct otp_hook_state *otp_hook_state = &idle;
+_Atomic(struct otp_hook_state *) otp_hook_state_now = &idle;
 
 int otp_hook_state_make(void) {
-    if (otp_hook_state != &idle)
+    if (otp_hook_state() != &idle)
         return 0;
     void *memory;
     int result = otp_hook_memory_new(sizeof(struct otp_hook_state), "the state of the hooks", &memory);
     if (!result)
-        otp_hook_state = memory;
+        atomic_store_explicit(&otp_hook_state_now, memory, memory_order_release);
     return result;
 }
 
 static bool wait_for(unsigned phase, uint64_t deadline_ns) {
-    while (atomic_load(&otp_hook_state->readers[phase].count)) {
+    while (atomic_load(&otp_hook_state()->readers[phase].count)) {
         if (otp_clock_ns(CLOCK_MONOTONIC) >= deadline_ns)
             return false;
         nanosleep(&(struct timespec){0, LOOK_NS}, NULL);
@@ -36,9 +36,26 @@ static bool wait_for(unsigned phase, uint64_t deadline_ns) {
  */
 bool otp_hook_wait(uint64_t deadline_ns) {
     for (int i = 0; i < 2; i++) {
-        unsigned before = atomic_fetch_add(&otp_hook_state->phase, 1) & 1;
+        unsigned before = atomic_fetch_add(&otp_hook_state()->phase, 1) & 1;
         if (!wait_for(before, deadline_ns))
             return false;
     }
     return true;
+}
+
+/* The copy that is shown, and one for the next. Both may be in use only where a hook was left behind; see below. */
+static struct otp_tables_memory shown[2];
+static unsigned next_shown;
+
+void otp_hook_show_tables(const struct otp_tables_memory *tables) {
+    shown[next_shown] = *tables;
+    atomic_store(&otp_hook_state()->tables, &shown[next_shown]);
+}
+
+/* A hook that is left behind may be looking at the copy: the other one is used from then on. */
+bool otp_hook_hide_tables(uint64_t deadline_ns) {
+    if (!atomic_exchange(&otp_hook_state()->tables, NULL) || otp_hook_wait(deadline_ns))
+        return true;
+    next_shown ^= 1;
+    return false;
 }

@@ -48,7 +48,11 @@ struct otp_hook_state {
 };
 
 /* Never NULL: an idle one before otp_hook_state_make(). */
-extern struct otp_hook_state *otp_hook_state __attribute__((visibility("hidden")));
+extern _Atomic(struct otp_hook_state *) otp_hook_state_now __attribute__((visibility("hidden")));
+
+static inline struct otp_hook_state *otp_hook_state(void) {
+    return atomic_load_explicit(&otp_hook_state_now, memory_order_acquire);
+}
 
 /* Makes it, or finds the one of before. 0, OTELPROF_E_MEMORY, OTELPROF_E_KERNEL. One caller at a time. */
 int otp_hook_state_make(void);
@@ -56,24 +60,34 @@ int otp_hook_state_make(void);
 /* Waits, at most until the deadline (CLOCK_MONOTONIC), for all hooks that are at work. False: some still are. */
 bool otp_hook_wait(uint64_t deadline_ns);
 
-static inline bool otp_hook_on(enum otp_hook_type type) { return (atomic_load(&otp_hook_state->enabled) & type) != 0; }
+/*
+ * Walks use these tables from now on (copied; what it points to must stay until otp_hook_hide_tables() has said true).
+ * Hiding waits until the deadline for walks that use them: false if one may still, and then the memory that they point
+ * to must stay for good. On the profiler thread.
+ */
+void otp_hook_show_tables(const struct otp_tables_memory *tables);
+bool otp_hook_hide_tables(uint64_t deadline_ns);
+
+static inline bool otp_hook_on(enum otp_hook_type type) {
+    return (atomic_load(&otp_hook_state()->enabled) & type) != 0;
+}
 
 static inline unsigned otp_hook_enter(void) {
-    unsigned phase = atomic_load_explicit(&otp_hook_state->phase, memory_order_relaxed) & 1;
-    atomic_fetch_add(&otp_hook_state->readers[phase].count, 1); /* before all loads of what is visible */
+    unsigned phase = atomic_load_explicit(&otp_hook_state()->phase, memory_order_relaxed) & 1;
+    atomic_fetch_add(&otp_hook_state()->readers[phase].count, 1); /* before all loads of what is visible */
     return phase;
 }
 
 static inline void otp_hook_leave(unsigned phase) {
-    atomic_fetch_sub_explicit(&otp_hook_state->readers[phase].count, 1, memory_order_release);
+    atomic_fetch_sub_explicit(&otp_hook_state()->readers[phase].count, 1, memory_order_release);
 }
 
 static inline void otp_hook_count(enum otp_hook_counter counter) {
-    atomic_fetch_add_explicit(&otp_hook_state->counters[counter], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&otp_hook_state()->counters[counter], 1, memory_order_relaxed);
 }
 
 static inline uint64_t otp_hook_counted(enum otp_hook_counter counter) {
-    return atomic_load_explicit(&otp_hook_state->counters[counter], memory_order_relaxed);
+    return atomic_load_explicit(&otp_hook_state()->counters[counter], memory_order_relaxed);
 }
 
 #endif

@@ -72,18 +72,18 @@ bool otp_stack_ranges_look(uint64_t deadline_ns) {
         (*list)->count = 0;
     if (otp_maps_scan(take_line, list, NULL) || !*list)
         return false;
-    atomic_store(&otp_hook_state->stacks, *list);
+    atomic_store(&otp_hook_state()->stacks, *list);
     next_list ^= 1;
     return true;
 }
 
-bool otp_stack_ranges_wanted(void) { return atomic_exchange(&otp_hook_state->stacks_wanted, false); }
+bool otp_stack_ranges_wanted(void) { return atomic_exchange(&otp_hook_state()->stacks_wanted, false); }
 
-void otp_stack_ranges_hide(void) { atomic_store(&otp_hook_state->stacks, NULL); }
+void otp_stack_ranges_hide(void) { atomic_store(&otp_hook_state()->stacks, NULL); }
 
 /* The first range that ends above the address, or NULL. */
 static const struct range *range_above(uint64_t address) {
-    const struct otp_stack_list *list = atomic_load(&otp_hook_state->stacks);
+    const struct otp_stack_list *list = atomic_load(&otp_hook_state()->stacks);
     uint32_t low = 0, high = list ? list->count : 0, count = high;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
@@ -100,6 +100,6 @@ uint64_t otp_stack_end(uint64_t sp) {
     if (range && (sp >= range->start || (range->grows && range->start - sp < GUARD_GAP - PAGE)))
         return range->end;
     otp_hook_count(OTP_HOOK_UNBOUNDED);
-    atomic_store_explicit(&otp_hook_state->stacks_wanted, true, memory_order_relaxed);
+    atomic_store_explicit(&otp_hook_state()->stacks_wanted, true, memory_order_relaxed);
     return (sp | (PAGE - 1)) + 1;
 }

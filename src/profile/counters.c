@@ -39,6 +39,12 @@ const struct otp_counter otp_counters[] = {
     COUNTER("otelprof.modules.uncovered", modules_uncovered, false),
     COUNTER("otelprof.windows.dropped", windows_dropped, false),
     COUNTER("otelprof.profiles.rejected", profiles_rejected, false),
+    COUNTER("otelprof.heap.samples", heap_samples, false),
+    COUNTER("otelprof.heap.live.lost", heap_live_lost, false),
+    COUNTER("otelprof.heap.live.thinned", heap_live_thinned, false),
+    COUNTER("otelprof.heap.lost_frees", heap_lost_frees, false),
+    COUNTER("otelprof.heap.reentered", heap_reentered, false),
+    COUNTER("otelprof.heap.stacks_unbounded", heap_stacks_unbounded, false),
 };
 
 const size_t otp_counters_count = sizeof(otp_counters) / sizeof(otp_counters[0]);
