@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/sys.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -11,7 +14,15 @@
 
 static int real_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 
+static _Atomic bool read_memory_forbidden;
+
+void otp_sys_forbid_read_memory(void) { atomic_store(&read_memory_forbidden, true); }
+
 static ssize_t real_read_memory(const struct iovec *local, const struct iovec *remote) {
+    if (atomic_load(&read_memory_forbidden)) {
+        errno = EPERM;
+        return -1;
+    }
     return process_vm_readv(getpid(), local, 1, remote, 1, 0);
 }
 

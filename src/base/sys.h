@@ -42,6 +42,12 @@ struct otp_sys {
     int (*clock_gettime)(clockid_t clock, struct timespec *time);
 };
 
+/*
+ * From now on read_memory fails with EPERM, without a system call: a filter came that may kill for it. Any thread; for
+ * good, as filters are.
+ */
+void otp_sys_forbid_read_memory(void);
+
 #ifdef OTP_SYS_SWAPPABLE
 extern struct otp_sys otp_sys;
 extern const struct otp_sys otp_sys_real;

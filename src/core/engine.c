@@ -20,6 +20,7 @@
 #include "core/notes.h"
 #include "core/output.h"
 #include "core/resource.h"
+#include "core/seccomp.h"
 #include "core/settings.h"
 #include "core/table_keeper.h"
 #include "export/worker.h"
@@ -57,6 +58,7 @@ struct otp_engine {
     bool sampling;
     bool context_on;
     bool hooks_busy;                  /* many records of hooks at the last look */
+    unsigned export_filters;          /* seccomp filters of the export thread at its start */
     sem_t export_up;                  /* posted when the export thread has called export_thread_started() */
     int64_t monotonic_minus_clock_ns; /* CLOCK_MONOTONIC here less the programs' clock: apart in a time namespace */
     uint64_t window_end_ns;           /* CLOCK_MONOTONIC: when the window is due */
@@ -314,7 +316,14 @@ static void export_thread_started(void *user) {
     struct otp_engine *engine = user;
     if (otp_capture_own_thread(engine->capture, NULL))
         otp_log(OTELPROF_LOG_WARN, "otelprof: the export thread is left out by its name only: %s", otp_error_text());
+    engine->export_filters = otp_seccomp_filters();
     sem_post(&engine->export_up);
+}
+
+/* On the export thread, which reads memory for names (the vDSO's). */
+static void window_comes(void *user) {
+    struct otp_engine *engine = user;
+    otp_seccomp_filtered(engine->export_filters);
 }
 
 static int make_exporter(struct otp_engine *engine, struct otp_exporter **exporter) {
@@ -352,6 +361,7 @@ static int start_export(struct otp_engine *engine) {
         .options = {.memory_bytes = (size_t)options->memory_limit_bytes / NETWORK_SHARE * ENCODER_SHARES},
         .limits = {.attempt_ns = (uint64_t)options->export_timeout_ms * NANOS_PER_MS},
         .on_start = export_thread_started,
+        .on_window = window_comes,
         .user = engine,
     };
     result = otp_worker_start(&config, &engine->worker);

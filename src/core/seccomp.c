@@ -21,3 +21,10 @@ unsigned otp_seccomp_filters(void) {
     const char *line = strstr(text, "\nSeccomp_filters:");
     return line ? (unsigned)strtoul(line + sizeof("\nSeccomp_filters:") - 1, NULL, 10) : 0;
 }
+
+bool otp_seccomp_filtered(unsigned before) {
+    if (otp_seccomp_filters() <= before)
+        return false;
+    otp_sys_forbid_read_memory();
+    return true;
+}

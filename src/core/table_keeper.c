@@ -88,10 +88,10 @@ void otp_table_keeper_stop(struct otp_table_keeper *keeper) {
 }
 
 bool otp_table_keeper_may_call_kernel(struct otp_table_keeper *keeper) {
-    if (!keeper->filtered && otp_seccomp_filters() > keeper->filters) {
+    if (!keeper->filtered && otp_seccomp_filtered(keeper->filters)) {
         keeper->filtered = true;
         otp_notes_add(keeper->notes, "a seccomp filter was installed after the start: unwind tables no longer grow, "
-                                     "CPUs that come online are not sampled");
+                                     "CPUs that come online are not sampled, what is loaded is read from files only");
     }
     return !keeper->filtered;
 }
@@ -137,6 +137,7 @@ static void publish(struct otp_table_keeper *keeper, bool sampling) {
 }
 
 bool otp_table_keeper_rescan(struct otp_table_keeper *keeper, bool sampling) {
+    otp_table_keeper_may_call_kernel(keeper); /* looks, for those who read memory */
     uint32_t generation = otp_tables_generation(keeper->tables);
     bool changed = false;
     if (otp_modules_scan(keeper->modules, generation + 1, &changed)) {

@@ -263,8 +263,11 @@ static void *body(void *argument) {
     pthread_mutex_unlock(&worker->lock);
     if (worker->config.on_start)
         worker->config.on_start(worker->config.user);
-    while ((window = next_window(worker)))
+    while ((window = next_window(worker))) {
+        if (worker->config.on_window)
+            worker->config.on_window(worker->config.user);
         export_window(worker, window);
+    }
     pthread_mutex_lock(&worker->lock);
     bool abandoned = worker->abandoned;
     pthread_mutex_unlock(&worker->lock);

@@ -26,8 +26,9 @@ struct otp_worker_config {
     struct otp_otlp_options options;
     struct otp_sender_limits limits;
     size_t queue_bytes; /* windows waiting; 0: 8 MiB */
-    /* Called first on the new thread (it says who it is to the programs), and last. May be NULL. */
+    /* Called first on the new thread (it says who it is to the programs), before each window, and last. May be NULL. */
     void (*on_start)(void *user);
+    void (*on_window)(void *user);
     void (*on_end)(void *user);
     void *user;
 };

@@ -4,6 +4,7 @@
 # exported samples are recounted by the independent decoder.
 # timeout: 300
 set -u
+export OTELPROF_PROFILES=cpu
 failed=0
 for loss in none ring_full memory window_dropped export_failed shutdown crowded; do
     out=$OTP_WORK/$loss

@@ -4,6 +4,7 @@
 # long form: many seeds, and one run of OTP_SECONDS.
 # timeout: 600
 set -u
+export OTELPROF_PROFILES=cpu
 seconds=18
 folders=()
 run() { # seed, seconds

@@ -3,6 +3,7 @@
 # CPU by span: spans of 50 us to 5 ms, nested, and requests that move between threads. The long form: many seeds.
 # timeout: 300
 set -u
+export OTELPROF_PROFILES=cpu
 seconds=24
 folders=()
 for ((seed = 1; seed <= ${OTP_SEEDS:-1}; seed++)); do

@@ -4,6 +4,7 @@
 # Real services at 999 Hz: examples/shop under its customers, and an unmodified redis-server under redis-benchmark and a
 # mix of scripts, sorting and background saves. 99.5 % of what fired reaches the root; the rest is shown by reason.
 set -uo pipefail
+export OTELPROF_PROFILES=cpu
 # shellcheck source=tests/lib/expect.sh
 . "$OTP_SOURCE/tests/lib/expect.sh"
 shop=$OTP_BUILD/examples/shop/shop
