@@ -3,6 +3,7 @@
  * The programs. otp_cpu runs at each clock event of a CPU: it leaves at once unless the running thread belongs to the
  * profiled process, else unwinds the thread's stack by the tables that the process made of its own .eh_frame, and
  * sends it with the thread's span context through the ring. otp_identify tells the process who the kernel takes it for.
+ * otp_walk unwinds the stack of the thread that runs it.
  */
 #include "kernel_types.h"
 
@@ -11,6 +12,7 @@
 
 #include "context_slot.h"
 #include "control.h"
+#include "hook_walk.h"
 #include "record.h"
 #include "unwind_table.h"
 
@@ -88,10 +90,12 @@ struct cache_entry {
 };
 
 /*
- * Working memory of a CPU. The CPU program runs in the clock's interrupt and is never interrupted by itself; programs
- * that can be preempted must not use it.
+ * Working memory. A CPU has one: the CPU program runs in the clock's interrupt and is never interrupted by itself.
+ * Programs that can be preempted must not use that; who runs otp_walk brings one (a place in otp_walks).
  */
 struct scratch {
+    struct otp_record record;
+    uint64_t words[RECORD_WORDS + sizeof(struct otp_thread_record) / 8]; /* record.frames and the context */
     struct otp_frame frame;
     struct otp_leaf_registers leaf;
     uint32_t leaf_valid;
@@ -102,8 +106,7 @@ struct scratch {
     uint32_t misses;
     struct otp_segment segment; /* the last one used */
     struct otp_stack stack;
-    struct otp_record record;
-    uint64_t words[RECORD_WORDS + sizeof(struct otp_thread_record) / 8]; /* record.frames and the context */
+    struct cache_entry alone; /* instead of a cache */
 };
 
 struct {
@@ -112,6 +115,8 @@ struct {
     __type(key, uint32_t);
     __type(value, struct scratch);
 } otp_scratch SEC(".maps");
+
+SHARED_ARRAY(otp_walks, OTP_WALK_PLACES, struct scratch);
 
 struct cache {
     struct cache_entry entries[CACHE];
@@ -269,12 +274,9 @@ static __attribute__((noinline)) int find_rule(struct scratch *scratch, struct c
 
 /* ----------------------------------------------------------------------------------------------- the walk */
 
-/* One frame; the callback of bpf_loop. Returns 1 to end the loop, with scratch->stop set. */
-static long walk_frame(uint32_t index, void *context) {
-    struct walk *walk = context;
-    struct scratch *scratch = walk->scratch;
+/* One frame, whose rule goes through `entry`. Returns 1 to end the loop, with scratch->stop set. */
+OTP_INLINE long walk_one(struct scratch *scratch, struct cache_entry *entry, uint64_t pc) {
     struct otp_frame *frame = &scratch->frame;
-    uint64_t pc = otp_frame_lookup_pc(frame);
     int stop;
 
     uint32_t at = scratch->record.kernel_frames + scratch->count;
@@ -282,9 +284,6 @@ static long walk_frame(uint32_t index, void *context) {
     scratch->words[at] = pc;
     scratch->count++;
 
-    uint32_t place = (uint32_t)(pc ^ (pc >> 10));
-    OTP_BOUND(place, CACHE - 1);
-    struct cache_entry *entry = &walk->cache->entries[place];
     if (entry->pc != pc || entry->directory != scratch->directory) {
         scratch->misses++;
         stop = find_rule(scratch, entry, pc);
@@ -311,7 +310,22 @@ static long walk_frame(uint32_t index, void *context) {
     return 0;
 }
 
-OTP_INLINE void walk_stack(struct scratch *scratch, const struct otp_control *control) {
+/* The callbacks of bpf_loop. */
+static long walk_frame(uint32_t index, void *context) {
+    struct walk *walk = context;
+    uint64_t pc = otp_frame_lookup_pc(&walk->scratch->frame);
+    uint32_t place = (uint32_t)(pc ^ (pc >> 10));
+    OTP_BOUND(place, CACHE - 1);
+    return walk_one(walk->scratch, &walk->cache->entries[place], pc);
+}
+
+static long walk_frame_alone(uint32_t index, void *context) {
+    struct walk *walk = context;
+    return walk_one(walk->scratch, &walk->scratch->alone, otp_frame_lookup_pc(&walk->scratch->frame));
+}
+
+/* Ready for the first frame. False: there are no tables, and the stack is its leaf alone. */
+OTP_INLINE int begin_walk(struct scratch *scratch, const struct otp_control *control) {
     scratch->directory = *(const volatile uint32_t *)&control->directory;
     scratch->segment_count = control->segment_count[scratch->directory & 1];
     scratch->segment.start = scratch->segment.end = 0;
@@ -322,9 +336,15 @@ OTP_INLINE void walk_stack(struct scratch *scratch, const struct otp_control *co
         scratch->stop = OTP_STOP_NO_TABLES;
         scratch->words[scratch->record.kernel_frames & (RECORD_WORDS - 1)] = scratch->frame.pc;
         scratch->count = 1;
-        return;
+        return 0;
     }
+    return 1;
+}
+
+OTP_INLINE void walk_stack(struct scratch *scratch, const struct otp_control *control) {
     uint32_t zero = 0;
+    if (!begin_walk(scratch, control))
+        return;
     struct walk walk = {scratch, bpf_map_lookup_elem(&otp_cache, &zero)};
     if (walk.cache)
         bpf_loop(OTP_FRAMES_MAX, walk_frame, &walk, 0);
@@ -589,5 +609,30 @@ int otp_identify(struct otp_identity *identity) {
     identity->tid = (uint32_t)ids;
     identity->ns_tid = ns_tid_of(bpf_get_current_task_btf());
     identity->clock_ns = bpf_ktime_get_ns();
+    return 0;
+}
+
+/* Run by a thread of the process on itself (BPF_PROG_RUN), from a hook: the stack that it stands on. */
+SEC("syscall")
+int otp_walk(struct otp_hook_walk *request) {
+    uint32_t zero = 0, place = request->place;
+    struct otp_control *control = bpf_map_lookup_elem(&otp_control, &zero);
+    struct scratch *scratch = bpf_map_lookup_elem(&otp_walks, &place);
+    if (!control || !scratch)
+        return 1;
+    scratch->frame.pc = request->pc;
+    scratch->frame.sp = request->sp;
+    scratch->frame.fp = request->fp;
+    scratch->frame.lr = request->lr;
+    scratch->frame.exact = 1;
+    scratch->frame.fp_lost = 0;
+    scratch->leaf_valid = 0;
+    scratch->record.kernel_frames = 0;
+    struct walk walk = {scratch, 0};
+    if (begin_walk(scratch, control))
+        bpf_loop(OTP_FRAMES_MAX, walk_frame_alone, &walk, 0);
+    request->count = scratch->count;
+    request->stop = scratch->stop;
+    request->directory = scratch->directory;
     return 0;
 }

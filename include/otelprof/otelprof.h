@@ -111,6 +111,13 @@ enum otelprof_protocol {
     OTELPROF_PROTOCOL_HTTP = 1, /* OTLP/HTTP with protobuf, port 4318 */
 };
 
+/* How the stack of a chosen allocation is taken. Since 0.1. */
+enum otelprof_heap_capture {
+    OTELPROF_HEAP_CAPTURE_USER = 0, /* by the thread itself: no system call, no privilege */
+    OTELPROF_HEAP_CAPTURE_BPF = 1,  /* by a program of the kernel that the thread runs on itself: a bpf(2) call in the
+                                       host's name, which a seccomp filter of the host must allow */
+};
+
 /* Since 0.1. */
 enum otelprof_compression {
     OTELPROF_COMPRESSION_NONE = 0,
@@ -239,6 +246,7 @@ struct otelprof_options {
      * three quarters of that are live, the interval doubles, and half of them are left out. Each may take 350 bytes of
      * memory, beside memory_limit_bytes. */
     int64_t heap_live_max;
+    int64_t heap_capture; /* OTELPROF_HEAP_CAPTURE=user|bpf: enum otelprof_heap_capture; default user */
 };
 
 #define OTELPROF_OPTIONS_INIT                                                                                          \
@@ -247,7 +255,7 @@ struct otelprof_options {
             OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET,            \
             OTELPROF_UNSET, NULL, OTELPROF_UNSET, NULL, OTELPROF_UNSET, NULL, NULL, NULL, OTELPROF_UNSET,              \
             OTELPROF_UNSET, NULL, NULL, OTELPROF_UNSET, OTELPROF_UNSET, NULL, NULL, OTELPROF_UNSET, NULL, NULL,        \
-            OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET                                                             \
+            OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET                                             \
     }
 
 /*

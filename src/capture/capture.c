@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "capture/cpu_clock.h"
+#include "capture/hook_walker.h"
 #include "capture/program_set.h"
 #include "capture/region.h"
 #include "capture/ring.h"
@@ -66,6 +67,7 @@ static void sizes_from(struct otp_program_sizes *sizes, const struct otp_capture
     sizes->pages = options->pages;
     sizes->kernel_frames = options->kernel_frames;
     sizes->keep_events = options->keep_events;
+    sizes->hook_walks = options->hook_walks;
 }
 
 static int map_shared(struct otp_capture *capture) {
@@ -148,6 +150,12 @@ static void tables_of(const struct otp_program_set *set, const struct otp_progra
 
 void otp_capture_tables_memory(const struct otp_capture *capture, struct otp_tables_memory *memory) {
     tables_of(&capture->set, &capture->sizes, memory);
+}
+
+bool otp_capture_walker(const struct otp_capture *capture, struct otp_walker *walker) {
+    const struct otp_program_set *set = &capture->set;
+    *walker = otp_hook_walker(set->walk_program.fd, set->tables[OTP_MAP_WALKS], set->walk_stride);
+    return set->walk_program.fd >= 0;
 }
 
 void otp_capture_context_memory(const struct otp_capture *capture, struct otp_context_memory *memory) {

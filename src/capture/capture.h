@@ -14,6 +14,7 @@
 #include "control.h"
 #include "record.h"
 #include "unwind/tables.h"
+#include "unwind/walk.h"
 
 struct otp_capture;
 
@@ -24,6 +25,7 @@ struct otp_capture_options {
     size_t pages;
     uint32_t ring_bytes; /* 0: enough for 600 ms at the rate, between 256 KiB and 16 MiB */
     bool kernel_frames;
+    bool hook_walks;  /* hooks may have stacks walked by the kernel, see otp_capture_walker() */
     bool keep_events; /* the events' own buffers get each sample too: for tests that compare the two */
 };
 
@@ -40,6 +42,9 @@ void otp_capture_close(struct otp_capture *capture);
 struct otp_control *otp_capture_control(struct otp_capture *capture);
 void otp_capture_tables_memory(const struct otp_capture *capture, struct otp_tables_memory *memory);
 void otp_capture_context_memory(const struct otp_capture *capture, struct otp_context_memory *memory);
+
+/* Who walks stacks for hooks, with the tables in force. False: that was not asked for. */
+bool otp_capture_walker(const struct otp_capture *capture, struct otp_walker *walker);
 
 /*
  * Makes the calling thread one of ours: its clock events are counted apart and never exported. `identity` may be

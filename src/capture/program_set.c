@@ -16,7 +16,7 @@
 
 void otp_program_set_init(struct otp_program_set *set) {
     memset(set, 0, sizeof(*set));
-    set->cpu_program.fd = set->identify_program.fd = -1;
+    set->cpu_program.fd = set->identify_program.fd = set->walk_program.fd = -1;
     for (int i = 0; i < OTP_MAP_SHARED_COUNT; i++)
         set->shared[i].fd = -1;
 }
@@ -24,6 +24,7 @@ void otp_program_set_init(struct otp_program_set *set) {
 void otp_program_set_forked_child(struct otp_program_set *set) {
     otp_descriptor_close(&set->cpu_program);
     otp_descriptor_close(&set->identify_program);
+    otp_descriptor_close(&set->walk_program);
     for (int i = 0; i < OTP_MAP_SHARED_COUNT; i++)
         otp_descriptor_close(&set->shared[i]);
 }
@@ -71,6 +72,8 @@ static struct bpf_map *table_map(struct otelprof_bpf *object, int which) {
         return object->maps.otp_rules;
     case OTP_MAP_SEGMENTS:
         return object->maps.otp_segments;
+    case OTP_MAP_WALKS:
+        return object->maps.otp_walks;
     default:
         return NULL;
     }
@@ -85,6 +88,10 @@ static int prepare(struct otelprof_bpf *object, const struct otp_program_sizes *
     int result = bpf_map__set_max_entries(object->maps.otp_rows, (__u32)((sizes->rows + 1) / 2));
     if (!result)
         result = bpf_map__set_max_entries(object->maps.otp_pages, (__u32)((sizes->pages + 1) / 2));
+    if (!result)
+        result = bpf_program__set_autoload(object->progs.otp_walk, sizes->hook_walks != 0);
+    if (!result)
+        result = bpf_map__set_autocreate(object->maps.otp_walks, sizes->hook_walks != 0);
     if (base) {
         for (int i = 0; i < OTP_MAP_SHARED_COUNT && !result; i++)
             result = bpf_map__reuse_fd(shared_map(object, i), base->shared[i].fd);
@@ -128,8 +135,14 @@ static int take(struct otp_program_set *set, struct otelprof_bpf *object) {
                                      ? bpf_map__max_entries(map)
                                      : otp_region_array_size(bpf_map__max_entries(map), bpf_map__value_size(map));
     }
+    bool walks = bpf_map__autocreate(object->maps.otp_walks);
+    if (!result && walks)
+        result = otp_descriptor_take(&set->walk_program, bpf_program__fd(object->progs.otp_walk),
+                                     OTP_DESCRIPTOR_BPF_PROGRAM);
     for (int i = 0; i < OTP_MAP_TABLE_COUNT && !result; i++)
-        result = map_table(set, object, i);
+        if (i != OTP_MAP_WALKS || walks)
+            result = map_table(set, object, i);
+    set->walk_stride = (bpf_map__value_size(object->maps.otp_walks) + 7u) & ~(size_t)7;
     uint64_t a_cpu = bpf_map__value_size(object->maps.otp_scratch) + bpf_map__value_size(object->maps.otp_cache);
     set->own_bytes += (uint64_t)libbpf_num_possible_cpus() * a_cpu;
     return result;

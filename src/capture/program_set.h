@@ -23,12 +23,13 @@ enum otp_shared_map {
     OTP_MAP_SHARED_COUNT,
 };
 
-/* Maps of one set: the unwind tables. */
+/* Maps of one set: the unwind tables, and what depends on them. */
 enum otp_table_map {
     OTP_MAP_ROWS,
     OTP_MAP_PAGES,
     OTP_MAP_RULES,
     OTP_MAP_SEGMENTS,
+    OTP_MAP_WALKS, /* no table: where otp_walk works, if it is wanted */
     OTP_MAP_TABLE_COUNT,
 };
 
@@ -41,14 +42,17 @@ struct otp_program_sizes {
     size_t pages;
     int kernel_frames;
     int keep_events; /* see otp_capture_options */
+    int hook_walks;
 };
 
 struct otp_program_set {
     struct otp_descriptor cpu_program;
     struct otp_descriptor identify_program;
+    struct otp_descriptor walk_program; /* -1: not wanted */
     struct otp_descriptor shared[OTP_MAP_SHARED_COUNT];
     void *tables[OTP_MAP_TABLE_COUNT]; /* mapped; the descriptors are not needed any more */
     size_t table_bytes[OTP_MAP_TABLE_COUNT];
+    size_t walk_stride;    /* bytes of a place in OTP_MAP_WALKS */
     uint64_t own_bytes;    /* kernel memory of the maps that go with this set */
     uint64_t shared_bytes; /* of those that stay */
 };

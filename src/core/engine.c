@@ -293,6 +293,7 @@ static int start_capture(struct otp_engine *engine) {
         .slots = (uint32_t)wanted->max_threads,
         .kernel_frames = wanted->kernel_frames != 0,
         .ring_bytes = (uint32_t)wanted->ring_bytes,
+        .hook_walks = wanted->heap_capture == OTELPROF_HEAP_CAPTURE_BPF,
     };
     int result = otp_table_keeper_start(&engine->keeper, &engine->notes, &options.rows, &options.pages);
     engine->intake.modules = engine->keeper.modules;

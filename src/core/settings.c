@@ -31,6 +31,8 @@ static const struct choice switches[] = {{"1", 1},  {"0", 0},   {"true", 1}, {"f
 static const struct choice booleans[] = {{"true", 1}, {"false", 0}, {NULL, 0}}; /* as OpenTelemetry writes them */
 static const struct choice protocols[] = {
     {"grpc", OTELPROF_PROTOCOL_GRPC}, {"http/protobuf", OTELPROF_PROTOCOL_HTTP}, {NULL, 0}};
+static const struct choice heap_captures[] = {
+    {"user", OTELPROF_HEAP_CAPTURE_USER}, {"bpf", OTELPROF_HEAP_CAPTURE_BPF}, {NULL, 0}};
 static const struct choice compressions[] = {
     {"gzip", OTELPROF_COMPRESSION_GZIP}, {"none", OTELPROF_COMPRESSION_NONE}, {NULL, 0}};
 static const struct choice profile_types[] = {{"cpu", OTELPROF_CPU},         {"wall", OTELPROF_WALL},
@@ -75,6 +77,8 @@ static const struct number numbers[] = {
     OTLP_NUMBER(export_timeout_ms, "TIMEOUT", 0, EXPORT_TIMEOUT_MAX_MS, 10000, NULL),
     NUMBER(heap_interval_bytes, "OTELPROF_HEAP_INTERVAL", 1, (int64_t)1 << 40, 512 << 10, NULL),
     NUMBER(heap_live_max, "OTELPROF_HEAP_LIVE_MAX", 256, 1 << 20, 16384, NULL),
+    NUMBER(heap_capture, "OTELPROF_HEAP_CAPTURE", 0, OTELPROF_HEAP_CAPTURE_BPF, OTELPROF_HEAP_CAPTURE_USER,
+           heap_captures),
     NUMBER(log_level, "OTELPROF_LOG_LEVEL", 0, OTELPROF_LOG_DEBUG, OTELPROF_LOG_INFO, log_levels),
 };
 #define NUMBER_COUNT (sizeof(numbers) / sizeof(numbers[0]))

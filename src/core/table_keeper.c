@@ -53,7 +53,9 @@ static void note_left_out(struct otp_table_keeper *keeper) {
 void otp_table_keeper_show(const struct otp_table_keeper *keeper) {
     struct otp_tables_memory memory;
     otp_capture_tables_memory(keeper->capture, &memory);
-    otp_hook_show_tables(&memory);
+    struct otp_walker walker;
+    bool walks = otp_capture_walker(keeper->capture, &walker) && !keeper->filtered;
+    otp_hook_show_tables(&memory, walks ? &walker : NULL);
 }
 
 /* From here on hooks have no tables, until new ones are shown. */
@@ -90,6 +92,7 @@ void otp_table_keeper_stop(struct otp_table_keeper *keeper) {
 bool otp_table_keeper_may_call_kernel(struct otp_table_keeper *keeper) {
     if (!keeper->filtered && otp_seccomp_filtered(keeper->filters)) {
         keeper->filtered = true;
+        otp_hook_drop_walker();
         otp_notes_add(keeper->notes, "a seccomp filter was installed after the start: unwind tables no longer grow, "
                                      "CPUs that come online are not sampled, what is loaded is read from files only");
     }

@@ -60,8 +60,12 @@ static OTP_HOOK_FUNCTION __attribute__((noinline)) void walk(struct otp_record *
     frames[0] = caller;
     if (!tables)
         return;
-    struct stack stack = {frame.sp, otp_stack_end(frame.sp)};
-    struct otp_walk_result result = otp_walk(tables, &frame, NULL, read_stack, &stack, frames, max);
+    struct otp_walk_result result;
+    const struct otp_walker *walker = atomic_load(&otp_hook_state()->walker);
+    if (!walker || !walker->walk(walker, otp_hook_ring_place(record), &frame, frames, max, &result)) {
+        struct stack stack = {frame.sp, otp_stack_end(frame.sp)};
+        result = otp_walk(tables, &frame, NULL, read_stack, &stack, frames, max);
+    }
     uint32_t skip = hook_frames(frames, result.count);
     record->stop = (uint8_t)result.stop;
     record->directory = result.directory;

@@ -109,6 +109,12 @@ void *otp_hook_ring_take(enum otp_hook_size size) {
     return buffer->bytes;
 }
 
+uint32_t otp_hook_ring_place(const void *bytes) {
+    uint32_t number =
+        ((const struct buffer *)(const void *)((const char *)bytes - offsetof(struct buffer, bytes)))->number;
+    return number < SMALL_COUNT ? UINT32_MAX : number - SMALL_COUNT;
+}
+
 size_t otp_hook_ring_room(enum otp_hook_size size) {
     return (size == OTP_HOOK_SMALL ? OTP_HOOK_SMALL_BYTES : OTP_HOOK_LARGE_BYTES) - sizeof(struct buffer);
 }

@@ -21,6 +21,9 @@ enum otp_hook_size { OTP_HOOK_SMALL, OTP_HOOK_LARGE, OTP_HOOK_SIZES };
 /* A buffer aligned to 8, or NULL: none is free. Any thread, as the two after it. */
 void *otp_hook_ring_take(enum otp_hook_size size);
 
+/* The number of a large buffer among its kind; UINT32_MAX for a small one. */
+uint32_t otp_hook_ring_place(const void *buffer);
+
 /* Bytes that fit into a buffer of that kind. */
 size_t otp_hook_ring_room(enum otp_hook_size size);
 

@@ -43,17 +43,27 @@ bool otp_hook_wait(uint64_t deadline_ns) {
     return true;
 }
 
-/* The copy that is shown, and one for the next. Both may be in use only where a hook was left behind; see below. */
-static struct otp_tables_memory shown[2];
+/* The copies that are shown, and those for the next time. Both may be in use only where a hook was left behind. */
+static struct {
+    struct otp_tables_memory tables;
+    struct otp_walker walker;
+} shown[2];
 static unsigned next_shown;
 
-void otp_hook_show_tables(const struct otp_tables_memory *tables) {
-    shown[next_shown] = *tables;
-    atomic_store(&otp_hook_state()->tables, &shown[next_shown]);
+void otp_hook_show_tables(const struct otp_tables_memory *tables, const struct otp_walker *walker) {
+    struct otp_hook_state *state = otp_hook_state();
+    shown[next_shown].tables = *tables;
+    if (walker)
+        shown[next_shown].walker = *walker;
+    atomic_store(&state->tables, &shown[next_shown].tables);
+    atomic_store(&state->walker, walker ? &shown[next_shown].walker : NULL);
 }
+
+void otp_hook_drop_walker(void) { atomic_store(&otp_hook_state()->walker, NULL); }
 
 /* A hook that is left behind may be looking at the copy: the other one is used from then on. */
 bool otp_hook_hide_tables(uint64_t deadline_ns) {
+    otp_hook_drop_walker();
     if (!atomic_exchange(&otp_hook_state()->tables, NULL) || otp_hook_wait(deadline_ns))
         return true;
     next_shown ^= 1;

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "unwind/tables.h"
+#include "unwind/walk.h"
 
 enum otp_hook_type {
     OTP_HOOK_HEAP = 1,
@@ -38,6 +39,7 @@ struct otp_hook_state {
     _Atomic uint64_t interval;                        /* mean distance of samples in bytes */
     _Atomic uint64_t seed;                            /* one up for each thread that draws */
     _Atomic(const struct otp_tables_memory *) tables; /* NULL: walks have no tables */
+    _Atomic(const struct otp_walker *) walker;        /* who walks instead of us; NULL: nobody */
     _Atomic(const struct otp_stack_list *) stacks;    /* NULL: none known */
     _Atomic bool stacks_wanted;                       /* a stack was in no range */
     _Atomic uint32_t phase;                           /* which of `readers` those count in who come now */
@@ -61,12 +63,16 @@ int otp_hook_state_make(void);
 bool otp_hook_wait(uint64_t deadline_ns);
 
 /*
- * Walks use these tables from now on (copied; what it points to must stay until otp_hook_hide_tables() has said true).
+ * Walks use these tables from now on, and this walker, if there is one (both copied; what they point to must stay until
+ * otp_hook_hide_tables() has said true).
  * Hiding waits until the deadline for walks that use them: false if one may still, and then the memory that they point
  * to must stay for good. On the profiler thread.
  */
-void otp_hook_show_tables(const struct otp_tables_memory *tables);
+void otp_hook_show_tables(const struct otp_tables_memory *tables, const struct otp_walker *walker);
 bool otp_hook_hide_tables(uint64_t deadline_ns);
+
+/* From now on no hook begins to use the walker. Any thread. */
+void otp_hook_drop_walker(void);
 
 static inline bool otp_hook_on(enum otp_hook_type type) {
     return (atomic_load(&otp_hook_state()->enabled) & type) != 0;

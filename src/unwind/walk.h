@@ -6,6 +6,8 @@
 #ifndef OTP_UNWIND_WALK_H
 #define OTP_UNWIND_WALK_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "record.h"
@@ -37,5 +39,16 @@ enum otp_stop otp_tables_lookup(const struct otp_tables_memory *memory, uint32_t
 struct otp_walk_result otp_walk(const struct otp_tables_memory *memory, const struct otp_frame *frame,
                                 const struct otp_leaf_registers *leaf, otp_walk_read_fn read, void *user,
                                 uint64_t *frames, uint32_t max);
+
+/* Somebody else who can walk the calling thread's stack: a program of the kernel's, see capture/hook_walker.h. */
+struct otp_walker {
+    /* As otp_walk(); `place` is the caller's alone meanwhile. False: it cannot, and nothing has changed. Keeps errno.
+     */
+    bool (*walk)(const struct otp_walker *walker, uint32_t place, const struct otp_frame *frame, uint64_t *frames,
+                 uint32_t max, struct otp_walk_result *result);
+    int program_fd;
+    const void *walks;
+    size_t stride;
+};
 
 #endif

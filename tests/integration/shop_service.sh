@@ -72,7 +72,7 @@ check_stop() {
 }
 
 with_spans() {
-    OTELPROF_OUTPUT_DIR=$OTP_WORK/spans OTELPROF_WINDOW_MS=2000 TMPDIR=$OTP_WORK \
+    OTELPROF_PROFILES=cpu OTELPROF_OUTPUT_DIR=$OTP_WORK/spans OTELPROF_WINDOW_MS=2000 TMPDIR=$OTP_WORK \
         start spans "$shop" --span-log "$OTP_WORK/spans.log"
     if grep -q 'without a profiler' "$OTP_WORK/spans.err"; then
         stop TERM

@@ -4,7 +4,6 @@
 # Real services at 999 Hz: examples/shop under its customers, and an unmodified redis-server under redis-benchmark and a
 # mix of scripts, sorting and background saves. 99.5 % of what fired reaches the root; the rest is shown by reason.
 set -uo pipefail
-export OTELPROF_PROFILES=cpu
 # shellcheck source=tests/lib/expect.sh
 . "$OTP_SOURCE/tests/lib/expect.sh"
 shop=$OTP_BUILD/examples/shop/shop
@@ -14,6 +13,7 @@ seconds=15
 pids=()
 cd "$OTP_WORK" || exit 1
 clean_environment
+export OTELPROF_PROFILES=cpu
 
 [[ -x $shop ]] || skip "examples/shop was not built (its packages are missing)"
 need_root "to profile"
