@@ -26,8 +26,9 @@
 #include "export/worker.h"
 
 #define DRAIN_MS 200     /* how long records may lie in the ring */
-#define DRAIN_SOON_MS 20 /* the same while hooks have much to say */
-#define MANY_HOOK_RECORDS 128
+#define DRAIN_SOON_MS 10 /* the same for a second after hooks had much to say */
+#define NANOS_PER_S 1000000000u
+#define MANY_HOOK_RECORDS 64 /* at a time */
 #define NANOS_PER_MS 1000000u
 
 /*
@@ -57,11 +58,11 @@ struct otp_engine {
 
     bool sampling;
     bool context_on;
-    bool hooks_busy;                  /* many records of hooks at the last look */
-    unsigned export_filters;          /* seccomp filters of the export thread at its start */
     sem_t export_up;                  /* posted when the export thread has called export_thread_started() */
     int64_t monotonic_minus_clock_ns; /* CLOCK_MONOTONIC here less the programs' clock: apart in a time namespace */
     uint64_t window_end_ns;           /* CLOCK_MONOTONIC: when the window is due */
+    unsigned export_filters;          /* seccomp filters of the export thread at its start */
+    uint64_t hooks_busy_until_ns;     /* CLOCK_MONOTONIC: a second after there were many records of hooks */
     uint64_t random;                  /* state of the jitter */
 };
 
@@ -179,7 +180,8 @@ static void drain(struct otp_engine *engine) {
     otp_table_keeper_rescan_if_wanted(&engine->keeper, engine->sampling);
     otp_capture_drain(engine->capture, take_record, engine);
     otp_table_keeper_rearm(&engine->keeper);
-    engine->hooks_busy = otp_heap_keeper_drain(&engine->heap, &engine->intake) > MANY_HOOK_RECORDS;
+    if (otp_heap_keeper_drain(&engine->heap, &engine->intake) > MANY_HOOK_RECORDS)
+        engine->hooks_busy_until_ns = otp_clock_ns(CLOCK_MONOTONIC) + NANOS_PER_S;
     end_full_window(engine);
 }
 
@@ -222,7 +224,7 @@ int otp_engine_wake_fd(const struct otp_engine *engine) { return otp_capture_wak
 uint32_t otp_engine_patience_ms(const struct otp_engine *engine) {
     uint64_t now = otp_clock_ns(CLOCK_MONOTONIC);
     uint64_t left = engine->window_end_ns > now ? (engine->window_end_ns - now) / NANOS_PER_MS + 1 : 0;
-    uint64_t drain_ms = engine->hooks_busy ? DRAIN_SOON_MS : DRAIN_MS;
+    uint64_t drain_ms = now < engine->hooks_busy_until_ns ? DRAIN_SOON_MS : DRAIN_MS;
     return (uint32_t)(left < drain_ms ? left : drain_ms);
 }
 

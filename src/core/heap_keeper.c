@@ -66,6 +66,7 @@ int otp_heap_keeper_on(struct otp_heap_keeper *keeper) {
     if (!keeper->wanted)
         keeper->wanted = (uint64_t)keeper->options->heap_interval_bytes;
     keeper->floor = 0;
+    keeper->stacks_not_before = 0;
     look_at_stacks(keeper, true);
     otp_heap_enable(keeper->wanted);
     return 0;
@@ -172,10 +173,8 @@ void otp_heap_keeper_show(struct otp_heap_keeper *keeper, struct otp_intake *int
 
 void otp_heap_keeper_stats(const struct otp_heap_keeper *keeper, struct otelprof_stats *stats) {
     struct otp_live_counts counts = {0, 0};
-    struct otp_patch_counts words;
     if (keeper->set)
         counts = otp_live_set_counts(keeper->set);
-    otp_patch_counts(&words);
     stats->heap_samples = counted(keeper, OTP_HOOK_CHOSEN);
     stats->samples_fired += stats->heap_samples;
     stats->samples_with_span += keeper->with_span;
@@ -189,7 +188,4 @@ void otp_heap_keeper_stats(const struct otp_heap_keeper *keeper, struct otelprof
     stats->heap_stacks_unbounded = counted(keeper, OTP_HOOK_UNBOUNDED);
     stats->heap_live_blocks = keeper->set ? otp_live_set_count(keeper->set) : 0;
     stats->heap_interval_bytes = keeper->set ? otp_heap_interval() : 0;
-    stats->hook_words = words.words;
-    stats->hook_words_failed = words.failed;
-    stats->hook_words_foreign = words.foreign;
 }

@@ -472,6 +472,15 @@ static struct otelprof_stats ended(void) {
     return sum;
 }
 
+/* These change on threads of the host. */
+static void add_words(struct otelprof_stats *stats) {
+    struct otp_patch_counts words;
+    otp_patch_counts(&words);
+    stats->hook_words = words.words;
+    stats->hook_words_failed = words.failed;
+    stats->hook_words_foreign = words.foreign;
+}
+
 int otelprof_stats(struct otelprof_stats *stats) {
     if (!stats || stats->size < sizeof(stats->size) || stats->size > 65536)
         return otp_error(OTELPROF_E_INVALID, "stats.size must be sizeof(struct otelprof_stats)");
@@ -485,6 +494,7 @@ int otelprof_stats(struct otelprof_stats *stats) {
         done_using();
         otp_statistics_add(&sum, &run);
     }
+    add_words(&sum);
     memset(stats, 0, size);
     memcpy(stats, &sum, size < sizeof(sum) ? size : sizeof(sum));
     stats->size = size;

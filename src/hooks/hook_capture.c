@@ -49,6 +49,13 @@ static uint32_t hook_frames(const uint64_t *frames, uint32_t count) {
     return skip;
 }
 
+/* As the kernel's programs do: the profiler looks for objects that came. */
+static void ask_for_modules(const struct otp_tables_memory *tables) {
+    _Atomic uint32_t *wanted = (_Atomic uint32_t *)&tables->control->rescan_wanted;
+    if (!atomic_load_explicit(wanted, memory_order_relaxed))
+        atomic_store_explicit(wanted, 1, memory_order_relaxed);
+}
+
 /* Walks the stack into the record; `max` frames at most. */
 static OTP_HOOK_FUNCTION __attribute__((noinline)) void walk(struct otp_record *record, uint64_t caller, uint32_t max) {
     uint64_t *frames = (uint64_t *)(void *)(record + 1);
@@ -66,6 +73,8 @@ static OTP_HOOK_FUNCTION __attribute__((noinline)) void walk(struct otp_record *
         struct stack stack = {frame.sp, otp_stack_end(frame.sp)};
         result = otp_walk(tables, &frame, NULL, read_stack, &stack, frames, max);
     }
+    if (result.stop == OTP_STOP_UNKNOWN_MODULE)
+        ask_for_modules(tables);
     uint32_t skip = hook_frames(frames, result.count);
     record->stop = (uint8_t)result.stop;
     record->directory = result.directory;
