@@ -94,8 +94,19 @@ bool otp_hooks_resolve(struct otp_hook_owner *owner) {
     return known && otp_hooks[OTP_HOOK_malloc].real && otp_hooks[OTP_HOOK_free].real;
 }
 
+/* Objects have up to some 100,000 such names, and nearly all are none of ours. */
+static bool may_be_one(const char *name) {
+    static const char beginnings[][3] = {"ma", "me", "ca", "re", "fr", "al", "po", "pv", "va", "dl"};
+    if (name[0] == '_')
+        return name[1] == 'Z' && (name[2] == 'n' || name[2] == 'd');
+    for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)
+        if (name[0] == beginnings[i][0] && name[1] == beginnings[i][1])
+            return true;
+    return false;
+}
+
 const struct otp_hook *otp_hooks_find(const char *name) {
-    if (!strchr("mcrfapv_d", *name)) /* most names are none of ours */
+    if (!may_be_one(name))
         return NULL;
     for (int i = 0; i < OTP_HOOK_COUNT; i++)
         if (otp_hooks[i].real && !strcmp(otp_hooks[i].name, name))

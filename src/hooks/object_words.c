@@ -69,11 +69,14 @@ static bool find_tables(const struct otp_object *object, struct tables *tables) 
     return symbols && strings && otp_object_has(object, strings, tables->string_bytes, PF_R);
 }
 
-/* The name of an undefined symbol that is short enough, or NULL. */
-static const char *name_of(const struct otp_object *object, const struct tables *tables, uint64_t index) {
+static const ElfW(Sym) * symbol_at(const struct otp_object *object, const struct tables *tables, uint64_t index) {
     const ElfW(Sym) *symbol = &tables->symbols[index];
-    if (!otp_object_has(object, (uintptr_t)symbol, sizeof(*symbol), PF_R) || symbol->st_shndx != SHN_UNDEF ||
-        symbol->st_name >= tables->string_bytes)
+    return otp_object_has(object, (uintptr_t)symbol, sizeof(*symbol), PF_R) ? symbol : NULL;
+}
+
+/* The name of a symbol that is short enough, or NULL. */
+static const char *name_of(const struct tables *tables, const ElfW(Sym) * symbol) {
+    if (symbol->st_name >= tables->string_bytes)
         return NULL;
     uint64_t left = tables->string_bytes - symbol->st_name;
     const char *name = tables->strings + symbol->st_name;
@@ -90,10 +93,12 @@ static void take_words(const struct otp_object *object, const struct tables *tab
         uint64_t address = object->base + relocation->r_offset;
         if ((type != TYPE_SLOT && type != TYPE_GOT && type != TYPE_DATA) || relocation->r_addend || (address & 7))
             continue;
-        const char *name = name_of(object, tables, ELF64_R_SYM(relocation->r_info));
+        const ElfW(Sym) *symbol = symbol_at(object, tables, ELF64_R_SYM(relocation->r_info));
+        const char *name = symbol ? name_of(tables, symbol) : NULL;
         if (!name || !otp_object_has(object, address, sizeof(uint64_t), PF_W))
             continue;
-        struct otp_word word = {(uint64_t *)address, name, type == TYPE_SLOT}; /* NOLINT(performance-no-int-to-ptr) */
+        uint64_t own = symbol->st_shndx == SHN_UNDEF ? 0 : object->base + symbol->st_value;
+        struct otp_word word = {(uint64_t *)address, name, own, type == TYPE_SLOT}; /* NOLINT */
         take(user, &word);
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The words of a loaded object that the loader fills with the addresses of functions of other objects: what calls go
- * through (JUMP_SLOT, GLOB_DAT) and where addresses were taken as data (R_X86_64_64, R_AARCH64_ABS64). By the object's
- * own tables in memory; nothing is read outside of its segments.
+ * The words of a loaded object that the loader fills with the addresses of functions: what calls of other objects' go
+ * through, and of its own that others may stand in for (JUMP_SLOT, GLOB_DAT) and where addresses were taken as data
+ * (R_X86_64_64, R_AARCH64_ABS64). By the object's own tables in memory; nothing is read outside of its segments.
  */
 #ifndef OTP_HOOKS_OBJECT_WORDS_H
 #define OTP_HOOKS_OBJECT_WORDS_H
@@ -15,10 +15,11 @@
 struct otp_word {
     uint64_t *address; /* aligned, inside the object */
     const char *name;  /* of the symbol; into the object */
-    bool lazy;         /* a slot that the loader may not have filled yet */
+    uint64_t own;      /* the object's own definition of it; 0: it has none */
+    bool lazy;         /* a slot that the loader may not have filled yet: it then leads back into the object */
 };
 
-/* Gets each word whose symbol the object does not define itself. */
+/* Gets each word that belongs to a symbol. */
 typedef void (*otp_word_fn)(void *user, const struct otp_word *word);
 
 /* For an object that is pinned. False: it has no tables, or they make no sense. */

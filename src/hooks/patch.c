@@ -123,7 +123,7 @@ static void take_word(void *user, const struct otp_word *word) {
     if (!hook)
         return;
     uint64_t value = load(word->address);
-    bool stub = word->lazy && otp_object_has(scan->object, value, 1, PF_X);
+    bool stub = word->lazy && value != word->own && otp_object_has(scan->object, value, 1, PF_X);
     if (value != hook_value(hook) && value != real_value(hook) && !stub) {
         atomic_fetch_add(&self.foreign, 1);
         return;
