@@ -15,6 +15,7 @@
 
 #include <otelprof/otelprof.h>
 
+#include "archive.h"
 #include "http.h"
 
 #define DEFAULT_THREADS 4
@@ -176,6 +177,7 @@ static long shop_serve(const struct options *options, const char *database, cons
         answered = (long)http_stop(http);
     }
     free(catalogue);
+    archive_clear();
     return answered;
 }
 

@@ -57,6 +57,10 @@ check_routes() {
     expect 'it is gzip with 4,001 lines' test "$(gzip -dc "$OTP_WORK/body" | wc -l)" = 4001
     expect 'POST /checkout' test "$(code -X POST -d any=1 "$url/checkout?customer=5")" = 200
     expect 'a receipt has a seal' jq -e '.seal | test("^[0-9a-f]{16}$")' "$OTP_WORK/body"
+    cp "$OTP_WORK/body" "$OTP_WORK/receipt"
+    expect 'GET /receipt' test "$(code "$url/receipt/$(jq .order "$OTP_WORK/body")")" = 200
+    expect 'it is the same' cmp "$OTP_WORK/body" "$OTP_WORK/receipt"
+    expect 'a receipt that there is not' test "$(code "$url/receipt/999999999")" = 404
     expect 'an unknown path' test "$(code "$url/nothing")" = 404
     expect 'a method that is not the route'"'"'s' test "$(code -X POST "$url/products")" = 404
     expect 'a number that is none' test "$(code "$url/products?category=x")" = 400
