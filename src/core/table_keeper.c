@@ -158,6 +158,10 @@ bool otp_table_keeper_rescan(struct otp_table_keeper *keeper, bool sampling) {
 void otp_table_keeper_rescan_if_wanted(struct otp_table_keeper *keeper, bool sampling) {
     struct otp_control *control = otp_capture_control(keeper->capture);
     uint64_t now = otp_clock_ns(CLOCK_MONOTONIC);
+    if (otp_hook_objects_changed()) {
+        control->rescan_wanted = 1;
+        keeper->not_before = 0;
+    }
     if (!control->rescan_wanted || now < keeper->not_before)
         return;
     if (otp_table_keeper_rescan(keeper, sampling)) {

@@ -5,7 +5,7 @@
 
 #include "hooks/hook_memory.h"
 
-#define SMALL_COUNT 1024u
+#define SMALL_COUNT 4096u /* touched only where that many are in use at once */
 #define LARGE_COUNT 64u
 #define BUFFERS (SMALL_COUNT + LARGE_COUNT)
 

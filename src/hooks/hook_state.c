@@ -59,6 +59,8 @@ void otp_hook_show_tables(const struct otp_tables_memory *tables, const struct o
     atomic_store(&state->walker, walker ? &shown[next_shown].walker : NULL);
 }
 
+bool otp_hook_objects_changed(void) { return atomic_exchange(&otp_hook_state()->objects_changed, false); }
+
 void otp_hook_drop_walker(void) { atomic_store(&otp_hook_state()->walker, NULL); }
 
 /* A hook that is left behind may be looking at the copy: the other one is used from then on. */

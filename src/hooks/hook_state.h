@@ -41,6 +41,7 @@ struct otp_hook_state {
     _Atomic(const struct otp_tables_memory *) tables; /* NULL: walks have no tables */
     _Atomic(const struct otp_walker *) walker;        /* who walks instead of us; NULL: nobody */
     _Atomic(const struct otp_stack_list *) stacks;    /* NULL: none known */
+    _Atomic bool objects_changed;                     /* the program loaded or unloaded something */
     _Atomic bool stacks_wanted;                       /* a stack was in no range */
     _Atomic uint32_t phase;                           /* which of `readers` those count in who come now */
     struct {
@@ -70,6 +71,9 @@ bool otp_hook_wait(uint64_t deadline_ns);
  */
 void otp_hook_show_tables(const struct otp_tables_memory *tables, const struct otp_walker *walker);
 bool otp_hook_hide_tables(uint64_t deadline_ns);
+
+/* True once after the program has loaded or unloaded an object. */
+bool otp_hook_objects_changed(void);
 
 /* From now on no hook begins to use the walker. Any thread. */
 void otp_hook_drop_walker(void);

@@ -13,6 +13,7 @@
 #include "base/fork_guard.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "hooks/hook_state.h"
 #include "hooks/hook_table.h"
 #include "hooks/object_words.h"
 #include "hooks/objects.h"
@@ -293,8 +294,10 @@ void otp_patch_remove(void) {
 void otp_patch_follow(void) {
     unsigned long long loads, unloads;
     otp_objects_changes(&loads, &unloads);
-    if (loads != self.loads || unloads != self.unloads)
-        settle();
+    if (loads == self.loads && unloads == self.unloads)
+        return;
+    atomic_store(&otp_hook_state()->objects_changed, true);
+    settle();
 }
 
 bool otp_patch_follows(void) {

@@ -12,7 +12,7 @@
 
 #include "test_main.h"
 
-#define MANY 2000
+#define MANY 6000
 
 struct seen {
     uint64_t values[MANY];
