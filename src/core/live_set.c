@@ -248,33 +248,33 @@ static void renew_shared(struct otp_live_set *set) {
     set->renew_at = twice > set->limit / 2 ? twice : set->limit / 2;
 }
 
-void otp_live_set_add(struct otp_live_set *set, const struct otp_live_block *as, const struct otp_sample *sample,
+void otp_live_set_add(struct otp_live_set *set, const struct otp_live_block *block, const struct otp_sample *sample,
                       const struct otp_window *window) {
-    struct block block = {.as = *as, .stop = sample->stop};
-    if (as->place >= set->places || !as->size)
+    struct block added = {.as = *block, .stop = sample->stop};
+    if (block->place >= set->places || !block->size)
         return;
-    if (set->at_place[as->place])
-        drop(set, set->at_place[as->place] - 1);
-    if (!otp_live_is(as->place, as->word))
+    if (set->at_place[block->place])
+        drop(set, set->at_place[block->place] - 1);
+    if (!otp_live_is(block->place, block->word))
         return; /* freed since */
-    if (!survives(set, &block.as, set->floor)) {
+    if (!survives(set, &added.as, set->floor)) {
         set->counts.thinned++;
-        otp_live_forget(as->place, as->word);
+        otp_live_forget(block->place, block->word);
         return;
     }
-    block.stack = stack_of(&set->shared, sample->frames, sample->frame_count, mapping_of_window, window);
+    added.stack = stack_of(&set->shared, sample->frames, sample->frame_count, mapping_of_window, window);
     if (sample->context) {
-        block.context = context_of(&set->shared, sample->context, sample->context_size, false);
-        block.plain = context_of(&set->shared, sample->context, sample->context_size, true);
+        added.context = context_of(&set->shared, sample->context, sample->context_size, false);
+        added.plain = context_of(&set->shared, sample->context, sample->context_size, true);
     }
-    if (set->count == set->max || block.stack == OTP_INTERN_NONE || block.context == OTP_INTERN_NONE ||
-        block.plain == OTP_INTERN_NONE) {
+    if (set->count == set->max || added.stack == OTP_INTERN_NONE || added.context == OTP_INTERN_NONE ||
+        added.plain == OTP_INTERN_NONE) {
         set->counts.lost_memory++;
-        otp_live_forget(as->place, as->word);
+        otp_live_forget(block->place, block->word);
         return;
     }
-    set->blocks[set->count] = block;
-    set->at_place[as->place] = ++set->count;
+    set->blocks[set->count] = added;
+    set->at_place[block->place] = ++set->count;
 }
 
 uint32_t otp_live_set_sweep(struct otp_live_set *set) {

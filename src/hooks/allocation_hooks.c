@@ -108,13 +108,15 @@ static inline bool within_budget(size_t size) {
  * A hook whose last argument but those in `...` says all about the size. The slow half is a function of its own, so
  * that the hook itself needs no frame.
  */
+/* NOLINTBEGIN(bugprone-macro-parentheses): lists of parameters and of arguments bring their own */
 #define ALLOCATING(name, size, parameters, arguments)                                                                  \
-    static SLOW void *slow_##name parameters { ALLOCATE(size, OTP_REAL(name, void *(*)parameters) arguments); }        \
+    static SLOW void *slow_##name parameters { ALLOCATE(size, OTP_REAL(name) arguments); }                             \
     void *otp_hook_##name parameters {                                                                                 \
         if (!within_budget(size))                                                                                      \
             return slow_##name arguments;                                                                              \
-        return OTP_REAL(name, void *(*)parameters) arguments;                                                          \
+        return OTP_REAL(name) arguments;                                                                               \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 ALLOCATING(malloc, size, (size_t size), (size))
 ALLOCATING(aligned_alloc, size, (size_t alignment, size_t size), (alignment, size))
@@ -132,26 +134,23 @@ ALLOCATING(_ZnwmSt11align_val_tRKSt9nothrow_t, size, (size_t size, size_t alignm
 ALLOCATING(_ZnamSt11align_val_tRKSt9nothrow_t, size, (size_t size, size_t alignment, const struct otp_nothrow *nothrow),
            (size, alignment, nothrow))
 
-typedef void *(*calloc_fn)(size_t count, size_t size);
-typedef int (*posix_memalign_fn)(void **block, size_t alignment, size_t size);
-
 static SLOW void *slow_calloc(size_t count, size_t size) {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes))
-        return OTP_REAL(calloc, calloc_fn)(count, size); /* which refuses it */
-    ALLOCATE(bytes, OTP_REAL(calloc, calloc_fn)(count, size));
+        return OTP_REAL(calloc)(count, size); /* which refuses it */
+    ALLOCATE(bytes, OTP_REAL(calloc)(count, size));
 }
 
 void *otp_hook_calloc(size_t count, size_t size) {
     size_t bytes;
     if (!likely(!__builtin_mul_overflow(count, size, &bytes)) || !within_budget(bytes))
         return slow_calloc(count, size);
-    return OTP_REAL(calloc, calloc_fn)(count, size);
+    return OTP_REAL(calloc)(count, size);
 }
 
 static SLOW int slow_posix_memalign(void **block, size_t alignment, size_t size) {
     uint64_t interval = look(size);
-    int error = OTP_REAL(posix_memalign, posix_memalign_fn)(block, alignment, size);
+    int error = OTP_REAL(posix_memalign)(block, alignment, size);
     if (!error && interval)
         chosen(*block, size, interval, CALLER);
     return error;
@@ -160,19 +159,21 @@ static SLOW int slow_posix_memalign(void **block, size_t alignment, size_t size)
 int otp_hook_posix_memalign(void **block, size_t alignment, size_t size) {
     if (!within_budget(size))
         return slow_posix_memalign(block, alignment, size);
-    return OTP_REAL(posix_memalign, posix_memalign_fn)(block, alignment, size);
+    return OTP_REAL(posix_memalign)(block, alignment, size);
 }
 
 /* ---------------------------------------------------------------------------------------------- freeing */
 
 static SLOW void remove_block(void *block) { otp_live_remove(block); }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
 #define FREEING(name, parameters, arguments)                                                                           \
     void otp_hook_##name parameters {                                                                                  \
         if (!likely(!otp_live_maybe(block)))                                                                           \
             remove_block(block);                                                                                       \
-        OTP_REAL(name, void(*) parameters) arguments;                                                                  \
+        OTP_REAL(name) arguments;                                                                                      \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 FREEING(free, (void *block), (block))
 FREEING(_ZdlPv, (void *block), (block))
@@ -191,9 +192,6 @@ FREEING(_ZdaPvSt11align_val_tRKSt9nothrow_t, (void *block, size_t alignment, con
         (block, alignment, nothrow))
 
 /* ------------------------------------------------------------------------------------------ reallocating */
-
-typedef void *(*realloc_fn)(void *block, size_t size);
-typedef void *(*reallocarray_fn)(void *block, size_t count, size_t size);
 
 /*
  * The old block counts as freed and the new one as allocated, wherever it lies. A failure changes nothing. The old
@@ -219,21 +217,19 @@ static void settle(bool gone, uint32_t place, uint64_t word) {
         otp_live_restore(place, word);
 }
 
-static SLOW void *slow_realloc(void *block, size_t size) {
-    REALLOCATE(size, OTP_REAL(realloc, realloc_fn)(block, size));
-}
+static SLOW void *slow_realloc(void *block, size_t size) { REALLOCATE(size, OTP_REAL(realloc)(block, size)); }
 
 void *otp_hook_realloc(void *block, size_t size) {
     struct otp_sampler *sampler = &otp_allocation_thread.sampler;
     if (!likely(size <= sampler->budget && !otp_live_maybe(block)))
         return slow_realloc(block, size);
     sampler->budget -= size;
-    return OTP_REAL(realloc, realloc_fn)(block, size);
+    return OTP_REAL(realloc)(block, size);
 }
 
 void *otp_hook_reallocarray(void *block, size_t count, size_t size) {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes))
-        return OTP_REAL(reallocarray, reallocarray_fn)(block, count, size); /* which refuses it */
-    REALLOCATE(bytes, OTP_REAL(reallocarray, reallocarray_fn)(block, count, size));
+        return OTP_REAL(reallocarray)(block, count, size); /* which refuses it */
+    REALLOCATE(bytes, OTP_REAL(reallocarray)(block, count, size));
 }

@@ -8,7 +8,7 @@
 #include "hooks/stack_ranges.h"
 #include "unwind/walk.h"
 
-#define HOOK_FRAMES_MAX 4 /* of hooks, one inside the other */
+#define HOOK_FRAMES_MAX 8 /* of hooks, one inside the other; without optimisation there are 6 */
 
 extern const char __start_otp_hook_text[] __attribute__((visibility("hidden")));
 extern const char __stop_otp_hook_text[] __attribute__((visibility("hidden")));

@@ -22,16 +22,16 @@ enum otp_hook_size { OTP_HOOK_SMALL, OTP_HOOK_LARGE, OTP_HOOK_SIZES };
 void *otp_hook_ring_take(enum otp_hook_size size);
 
 /* The number of a large buffer among its kind; UINT32_MAX for a small one. */
-uint32_t otp_hook_ring_place(const void *buffer);
+uint32_t otp_hook_ring_place(const void *bytes);
 
 /* Bytes that fit into a buffer of that kind. */
 size_t otp_hook_ring_room(enum otp_hook_size size);
 
 /* Gives a buffer back unused. */
-void otp_hook_ring_drop(void *buffer);
+void otp_hook_ring_drop(void *bytes);
 
 /* Hands over the first `size` bytes. */
-void otp_hook_ring_put(void *buffer, size_t size);
+void otp_hook_ring_put(void *bytes, size_t size);
 
 /* Hands what has come to `receiver`, in the order in which it came. Returns how many. On the profiler thread. */
 typedef void (*otp_hook_record_fn)(void *user, const void *record, size_t size);

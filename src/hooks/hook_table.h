@@ -59,7 +59,8 @@ struct otp_hook {
 /* `real` is set by otp_hooks_resolve(), before any word leads to a hook, and not changed afterwards. */
 extern struct otp_hook otp_hooks[OTP_HOOK_COUNT] __attribute__((visibility("hidden")));
 
-#define OTP_REAL(name, type) ((type)otp_hooks[OTP_HOOK_##name].real)
+/* The real function, of its hook's type (hook_functions.h). */
+#define OTP_REAL(name) ((__typeof__(otp_hook_##name) *)otp_hooks[OTP_HOOK_##name].real)
 
 /* Where the allocator is. */
 struct otp_hook_owner {

@@ -16,9 +16,6 @@
 #include "hooks/object_words.h"
 #include "hooks/patch.h"
 
-typedef void *(*dlopen_fn)(const char *file, int flags);
-typedef int (*dlclose_fn)(void *handle);
-
 static bool caller_matters(const char *file, const void *caller) {
     struct link_map *map = NULL;
     Dl_info info;
@@ -31,8 +28,8 @@ static bool caller_matters(const char *file, const void *caller) {
 
 void *otp_hook_dlopen(const char *file, int flags) {
     if (!otp_patch_follows() || caller_matters(file, __builtin_return_address(0)))
-        return OTP_REAL(dlopen, dlopen_fn)(file, flags);
-    void *handle = OTP_REAL(dlopen, dlopen_fn)(file, flags);
+        return OTP_REAL(dlopen)(file, flags);
+    void *handle = OTP_REAL(dlopen)(file, flags);
     if (handle) {
         int saved = errno;
         otp_patch_follow();
@@ -42,7 +39,7 @@ void *otp_hook_dlopen(const char *file, int flags) {
 }
 
 int otp_hook_dlclose(void *handle) {
-    int result = OTP_REAL(dlclose, dlclose_fn)(handle);
+    int result = OTP_REAL(dlclose)(handle);
     if (!result && otp_patch_follows()) {
         int saved = errno;
         otp_patch_follow();

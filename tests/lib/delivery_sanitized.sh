@@ -9,6 +9,7 @@ build=$1 work=$2
 [[ -e $build/src/network/libotelprof-network.so ]] || skip "libcurl is not there"
 rm -rf "$work" && mkdir -p "$work" && cd "$work" || exit 1
 clean_environment
+export OTELPROF_PROFILES=cpu # samples are counted
 export TSAN_OPTIONS="exitcode=66 suppressions=$OTP_SOURCE/tests/lib/tsan_suppressions.txt"
 "$OTP_SOURCE/tests/lib/certificates.sh" certificates || exit 1
 # Without address space randomisation: as for the unit tests.
