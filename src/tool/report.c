@@ -66,12 +66,13 @@ static void print_where(const struct tally_function *function) {
     text_cut(where, 0);
 }
 
-static void print_row(const struct report *report, const struct tally_row *row, uint64_t whole_ns, size_t left) {
+static void print_row(const struct report *report, const struct tally_row *row, uint64_t whole, size_t left) {
     char self[TEXT_SIZE], self_share[TEXT_SIZE], total[TEXT_SIZE], total_share[TEXT_SIZE];
     size_t used = left + NUMBERS_WIDTH + WHERE_WIDTH + 2;
     indent(left);
-    printf("%10s %7s  %10s %7s   ", text_duration(self, row->self.ns), text_share(self_share, row->self.ns, whole_ns),
-           text_duration(total, row->total.ns), text_share(total_share, row->total.ns, whole_ns));
+    printf("%10s %7s  %10s %7s   ", sample_type_text(self, report->type, row->self.value),
+           text_share(self_share, row->self.value, whole), sample_type_text(total, report->type, row->total.value),
+           text_share(total_share, row->total.value, whole));
     text_column(row->function->name, report->width > used + NAME_WIDTH_MIN ? report->width - used : NAME_WIDTH_MIN);
     fputs("  ", stdout);
     print_where(row->function);
@@ -87,23 +88,51 @@ static void print_heading(const struct report *report, size_t left) {
     fputs("  FILE:LINE OR MODULE\n", stdout);
 }
 
-static bool print_rows(const struct report *report, uint32_t group, uint64_t whole_ns, size_t most, size_t left) {
+static bool print_rows(const struct report *report, uint32_t group, uint64_t whole, size_t most, size_t left) {
     size_t count;
     struct tally_row *rows = tally_rows(report->tally, group, report->order, &count);
     for (size_t i = 0; rows && i < count && i < most; i++)
-        print_row(report, &rows[i], whole_ns, left);
+        print_row(report, &rows[i], whole, left);
     if (count > most) {
         indent(left);
         printf("%10s (and %zu more)\n", "", count - most);
     }
     free(rows);
-    return rows || !whole_ns || count == 0;
+    return rows || !whole || count == 0;
 }
 
-/* Two lines about what was read. */
+/* "CPU 12.3 s in 1234 samples at 99 Hz", "LIVE 12.3 MiB in 1234 objects, estimated from one in 512 KiB". */
+static void print_sum_of_all(const struct report *report) {
+    const struct tally_summary *summary = tally_summary(report->tally);
+    const struct sample_type *type = report->type;
+    char text[TEXT_SIZE];
+    bool one_period = summary->period && !summary->periods_differ;
+    printf("\n%s %s", type->label, sample_type_text(text, type, summary->all.value));
+    if (type->unit == UNIT_NS)
+        printf(" in %" PRIu64 " samples", summary->all.samples);
+    else if (*type->count_name)
+        printf(" in %" PRIu64 " objects", summary->all.samples);
+    if (strcmp(type->name, "cpu") == 0 && one_period)
+        printf(" at %.4g Hz", 1e9 / (double)summary->period);
+    else if (*type->count_name && one_period)
+        printf(", estimated from one allocation in %s", text_bytes(text, summary->period));
+}
+
+/* What else there is, and which windows count. */
+static void print_choice(const struct report *report) {
+    bool several;
+    size_t types, processes = survey_processes(report->survey, &several);
+    const char *names = survey_names(report->survey, &types);
+    if (types > 1)
+        printf("shown: %s of %s (--type)\n", report->type->name, names);
+    if (report->type->is_state && several)
+        printf("as of the last window of %s\n", processes == 1 ? "the process" : "each process");
+}
+
+/* Lines about what was read. */
 static void print_head(const struct report *report) {
     const struct tally_summary *summary = tally_summary(report->tally);
-    char start[TEXT_SIZE], end[TEXT_SIZE], length[TEXT_SIZE], cpu[TEXT_SIZE], share[TEXT_SIZE];
+    char start[TEXT_SIZE], end[TEXT_SIZE], length[TEXT_SIZE], share[TEXT_SIZE];
     text_cut(summary->sources ? summary->sources : "no profile", 0);
     printf(": %zu file%s", report->files, report->files == 1 ? "" : "s");
     if (summary->start_ns) {
@@ -113,23 +142,19 @@ static void print_head(const struct report *report) {
         printf(", %s to %s UTC (%s)", start, same_day ? end + DAY_LENGTH : end,
                text_duration(length, summary->end_ns - summary->start_ns));
     }
-    printf("\nCPU %s in %" PRIu64 " samples", text_duration(cpu, summary->all.ns), summary->all.samples);
-    if (summary->period_ns && !summary->periods_differ)
-        printf(" at %.4g Hz", 1e9 / (double)summary->period_ns);
+    print_sum_of_all(report);
     if (!report->trace) {
         printf(", stacks complete %s", text_share(share, summary->complete.samples, summary->taken.samples));
         printf(", in spans %s", text_share(share, summary->with_span.samples, summary->taken.samples));
     }
     putchar('\n');
-    if (summary->profiles_skipped)
-        printf("left out: %" PRIu64 " profile%s that %s not of CPU time\n", summary->profiles_skipped,
-               summary->profiles_skipped == 1 ? "" : "s", summary->profiles_skipped == 1 ? "is" : "are");
+    print_choice(report);
     putchar('\n');
 }
 
 static bool print_functions(const struct report *report) {
     print_heading(report, 0);
-    return print_rows(report, 0, tally_summary(report->tally)->taken.ns, report->rows, 0);
+    return print_rows(report, 0, tally_summary(report->tally)->taken.value, report->rows, 0);
 }
 
 static bool print_groups(const struct report *report) {
@@ -138,12 +163,12 @@ static bool print_groups(const struct report *report) {
     size_t count;
     struct tally_group *groups = tally_groups(report->tally, &count);
     bool done = groups || summary->taken.samples == 0;
-    printf("%10s %7s  %9s   ", "CPU", "", "SAMPLES");
+    printf("%10s %7s  %9s   ", report->type->label, "", report->type->count_label);
     text_cut(report->by, 0);
     putchar('\n');
     for (size_t i = 0; groups && i < count && i < report->rows; i++) {
-        printf("%10s %7s  %9" PRIu64 "   ", text_duration(cpu, groups[i].sum.ns),
-               text_share(share, groups[i].sum.ns, summary->taken.ns), groups[i].sum.samples);
+        printf("%10s %7s  %9" PRIu64 "   ", sample_type_text(cpu, report->type, groups[i].sum.value),
+               text_share(share, groups[i].sum.value, summary->taken.value), groups[i].sum.samples);
         text_cut(groups[i].value ? groups[i].value : "(none)", report->width > 60 ? report->width - 33 : 27);
         putchar('\n');
     }
@@ -154,9 +179,9 @@ static bool print_groups(const struct report *report) {
         text_cut(report->by, 0);
         fputs(groups[i].value ? " = " : " ", stdout);
         text_cut(groups[i].value ? groups[i].value : "(none)", 0);
-        printf(": %s\n", text_duration(cpu, groups[i].sum.ns));
+        printf(": %s\n", sample_type_text(cpu, report->type, groups[i].sum.value));
         print_heading(report, 2);
-        done = print_rows(report, groups[i].number, groups[i].sum.ns, report->functions, 2) && done;
+        done = print_rows(report, groups[i].number, groups[i].sum.value, report->functions, 2) && done;
     }
     free(groups);
     return done;
@@ -175,8 +200,8 @@ static void print_offset(uint64_t time, uint64_t start) {
 static void print_span(const struct report *report, const struct tally_span *span) {
     const struct tally_summary *summary = tally_summary(report->tally);
     char id[TEXT_SIZE], cpu[TEXT_SIZE];
-    printf("%-16s  %10s  %8" PRIu64, text_hex(id, span->id, sizeof(span->id)), text_duration(cpu, span->sum.ns),
-           span->sum.samples);
+    printf("%-16s  %10s  %8" PRIu64, text_hex(id, span->id, sizeof(span->id)),
+           sample_type_text(cpu, report->type, span->sum.value), span->sum.samples);
     print_offset(span->first_ns, summary->first_ns);
     print_offset(span->last_ns, summary->first_ns);
     fputs("   ", stdout);
@@ -190,12 +215,14 @@ static bool print_trace(const struct report *report) {
     char id[TEXT_SIZE], time[TEXT_SIZE], length[TEXT_SIZE], cpu[TEXT_SIZE];
     size_t count;
     struct tally_span *spans = tally_spans(report->tally, &count);
-    printf("trace %s: CPU %s in %" PRIu64 " samples", text_hex(id, report->trace, 16),
-           text_duration(cpu, summary->taken.ns), summary->taken.samples);
+    printf("trace %s: %s %s in %" PRIu64 " %s", text_hex(id, report->trace, 16), report->type->label,
+           sample_type_text(cpu, report->type, summary->taken.value), summary->taken.samples,
+           report->type->unit == UNIT_NS ? "samples" : "objects");
     if (summary->first_ns)
         printf("\nfrom %s UTC, %s from the first sample to the last", text_time(time, summary->first_ns, 6),
                text_duration(length, summary->last_ns - summary->first_ns));
-    printf("\n\n%-16s  %10s  %8s  %11s  %11s   ATTRIBUTES\n", "SPAN", "CPU", "SAMPLES", "FIRST", "LAST");
+    printf("\n\n%-16s  %10s  %8s  %11s  %11s   ATTRIBUTES\n", "SPAN", report->type->label, report->type->count_label,
+           "FIRST", "LAST");
     for (size_t i = 0; spans && i < count && i < report->rows; i++)
         print_span(report, &spans[i]);
     if (count > report->rows)

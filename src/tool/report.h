@@ -19,6 +19,8 @@ enum report_kind {
 
 struct report {
     const struct tally *tally;
+    const struct sample_type *type;
+    const struct survey *survey;
     enum report_kind kind;
     enum tally_order order;
     size_t rows;          /* at most, of a table */

@@ -7,9 +7,13 @@
 #include "tool/report.h"
 #include "tool/text.h"
 
-static void print_sum(const char *name, const struct tally_sum *sum) {
-    printf("\"%s\":{\"ns\":%" PRIu64 ",\"samples\":%" PRIu64 "}", name, sum->ns, sum->samples);
+static void print_sum(const struct report *report, const char *name, const struct tally_sum *sum) {
+    static const char *const units[] = {[UNIT_NS] = "ns", [UNIT_BYTES] = "bytes", [UNIT_COUNT] = "count"};
+    printf("\"%s\":{\"%s\":%" PRIu64 ",\"%s\":%" PRIu64 "}", name, units[report->type->unit], sum->value,
+           *report->type->count_name ? "objects" : "samples", sum->samples);
 }
+
+static const char *name_of_sum(const struct report *report) { return report->type->unit == UNIT_NS ? "cpu" : "sum"; }
 
 static bool print_rows(const struct report *report, uint32_t group) {
     size_t count;
@@ -24,11 +28,11 @@ static bool print_rows(const struct report *report, uint32_t group) {
         printf(",\"line\":%" PRId64 ",\"module\":", function->line);
         text_json(function->module);
         putchar(',');
-        print_sum("self", &rows[i].self);
+        print_sum(report, "self", &rows[i].self);
         putchar(',');
-        print_sum("total", &rows[i].total);
+        print_sum(report, "total", &rows[i].total);
         putchar(',');
-        print_sum("outermost", &rows[i].outermost);
+        print_sum(report, "outermost", &rows[i].outermost);
         putchar('}');
     }
     putchar(']');
@@ -50,7 +54,7 @@ static bool print_groups(const struct report *report) {
         else
             fputs("null", stdout);
         putchar(',');
-        print_sum("cpu", &groups[i].sum);
+        print_sum(report, name_of_sum(report), &groups[i].sum);
         putchar(',');
         done = print_rows(report, groups[i].number) && done;
         putchar('}');
@@ -67,7 +71,7 @@ static bool print_spans(const struct report *report) {
     printf(",\n\"trace\":\"%s\",\n\"spans\":[", text_hex(id, report->trace, 16));
     for (size_t i = 0; spans && i < count; i++) {
         printf("%s\n{\"span\":\"%s\",", i ? "," : "", text_hex(id, spans[i].id, sizeof(spans[i].id)));
-        print_sum("cpu", &spans[i].sum);
+        print_sum(report, name_of_sum(report), &spans[i].sum);
         printf(",\"first_unix_ns\":%" PRIu64 ",\"last_unix_ns\":%" PRIu64 ",\"attributes\":", spans[i].first_ns,
                spans[i].last_ns);
         text_json(spans[i].attributes);
@@ -90,19 +94,24 @@ static void print_counters(const struct report *report) {
 bool report_json(const struct report *report) {
     const struct tally_summary *summary = tally_summary(report->tally);
     bool done = true;
-    fputs("{\"sources\":", stdout);
+    size_t types;
+    fputs("{\"type\":", stdout);
+    text_json(report->type->name);
+    fputs(",\"types\":", stdout);
+    text_json(survey_names(report->survey, &types));
+    fputs(",\n\"sources\":", stdout);
     text_json(summary->sources ? summary->sources : "");
     printf(",\n\"files\":%zu,\"profiles\":%" PRIu64 ",\"profiles_skipped\":%" PRIu64 ",\n\"start_unix_ns\":%" PRIu64
-           ",\"end_unix_ns\":%" PRIu64 ",\"period_ns\":%" PRIu64 ",\n",
+           ",\"end_unix_ns\":%" PRIu64 ",\"%s\":%" PRIu64 ",\n",
            report->files, summary->profiles, summary->profiles_skipped, summary->start_ns, summary->end_ns,
-           summary->periods_differ ? 0 : summary->period_ns);
-    print_sum("all", &summary->all);
+           report->type->unit == UNIT_NS ? "period_ns" : "period", summary->periods_differ ? 0 : summary->period);
+    print_sum(report, "all", &summary->all);
     putchar(',');
-    print_sum("taken", &summary->taken);
+    print_sum(report, "taken", &summary->taken);
     putchar(',');
-    print_sum("complete", &summary->complete);
+    print_sum(report, "complete", &summary->complete);
     putchar(',');
-    print_sum("with_span", &summary->with_span);
+    print_sum(report, "with_span", &summary->with_span);
     switch (report->kind) {
     case REPORT_FUNCTIONS:
         fputs(",\n", stdout);

@@ -59,7 +59,7 @@ static uint64_t multiply(uint64_t a, uint64_t b) { return b && a > UINT64_MAX / 
 
 static void sum_add(struct tally_sum *sum, const struct tally_sum *more) {
     sum->samples = add(sum->samples, more->samples);
-    sum->ns = add(sum->ns, more->ns);
+    sum->value = add(sum->value, more->value);
 }
 
 /* Makes room for item `number`, which is at most the count. The item is zeroed if new. NULL: out of memory. */
@@ -384,12 +384,20 @@ static void add_counters(struct tally *tally, const struct otp_otlp_reader *read
     otp_counters_add(&tally->summary.counters, &delta);
 }
 
-/* CPU time of one unit of a sample's value, in ns; 0 if the profile does not say CPU time. */
-static uint64_t unit_ns(const struct otp_otlp_profile *profile) {
-    if (strcmp(profile->sample_name, "samples") == 0 && strcmp(profile->period_name, "cpu") == 0 &&
-        strcmp(profile->period_unit, "nanoseconds") == 0 && profile->period > 0)
-        return (uint64_t)profile->period;
-    return strcmp(profile->sample_name, "cpu") == 0 && strcmp(profile->sample_unit, "nanoseconds") == 0;
+/* A value that may be counted, from what is perhaps not ours. */
+static uint64_t value_of(const struct otp_otlp_sample *sample) {
+    return sample->value > 0 ? (uint64_t)sample->value : 0;
+}
+
+/* `only_counts`: the profile beside that of the type, which says how many. */
+static struct tally_sum sum_of(const struct tally *tally, const struct otp_otlp_profile *profile,
+                               const struct otp_otlp_sample *sample, uint64_t scale, bool only_counts) {
+    uint64_t value = value_of(sample);
+    if (only_counts)
+        return (struct tally_sum){value, 0};
+    bool counts = strcmp(profile->sample_unit, "count") == 0;
+    uint64_t others = *tally->options.type.count_name ? 0 : sample->events;
+    return (struct tally_sum){counts ? value : others, multiply(value, scale)};
 }
 
 static void add_profile(struct tally *tally, const struct otp_otlp_reader *reader, size_t number) {
@@ -397,27 +405,29 @@ static void add_profile(struct tally *tally, const struct otp_otlp_reader *reade
     struct otp_otlp_profile profile;
     if (!otp_otlp_profile(reader, number, &profile))
         return;
-    uint64_t unit = unit_ns(&profile);
+    const struct tally_options *options = &tally->options;
+    uint64_t scale = sample_type_scale(&options->type, &profile);
+    bool counts = !scale && sample_type_counts(&options->type, &profile);
     summary->profiles++;
-    if (!unit) {
+    add_counters(tally, reader, number);
+    if (!scale && !counts) {
         summary->profiles_skipped++;
         return;
     }
+    if (options->type.is_state && !survey_is_last(options->survey, reader, number))
+        return;
     add_source(tally, reader, number);
-    add_counters(tally, reader, number);
     if (profile.time_unix_ns)
         widen(&summary->start_ns, &summary->end_ns, profile.time_unix_ns);
     if (profile.time_unix_ns && profile.duration_ns)
         widen(&summary->start_ns, &summary->end_ns, add(profile.time_unix_ns, profile.duration_ns));
-    summary->periods_differ |= summary->period_ns && summary->period_ns != (uint64_t)profile.period;
-    summary->period_ns = (uint64_t)profile.period;
-    bool counts = unit > 1 || strcmp(profile.sample_unit, "count") == 0;
+    summary->periods_differ |= summary->period && summary->period != (uint64_t)profile.period;
+    summary->period = (uint64_t)profile.period;
     for (size_t i = 0; i < profile.sample_count && !tally->failed; i++) {
         struct sample sample = {.reader = reader, .profile = number, .number = i};
         if (!otp_otlp_sample(reader, number, i, &sample.data))
             break;
-        uint64_t value = sample.data.value > 0 ? (uint64_t)sample.data.value : 0;
-        sample.value = (struct tally_sum){counts ? value : sample.data.events, multiply(value, unit)};
+        sample.value = sum_of(tally, &profile, &sample.data, scale, counts);
         add_sample(tally, &sample);
     }
 }
@@ -433,7 +443,7 @@ static int compare(uint64_t a, uint64_t b) { return a > b ? -1 : a < b; }
 
 static int by_group(const void *a, const void *b) {
     const struct tally_group *first = a, *second = b;
-    int order = compare(first->sum.ns, second->sum.ns);
+    int order = compare(first->sum.value, second->sum.value);
     if (order)
         return order;
     if (!first->value || !second->value)
@@ -454,7 +464,7 @@ struct tally_group *tally_groups(const struct tally *tally, size_t *count) {
 
 static int by_span(const void *a, const void *b) {
     const struct tally_span *first = a, *second = b;
-    int order = compare(first->sum.ns, second->sum.ns);
+    int order = compare(first->sum.value, second->sum.value);
     return order ? order : memcmp(first->id, second->id, sizeof(first->id));
 }
 
@@ -510,23 +520,23 @@ static int by_name(const struct tally_row *first, const struct tally_row *second
 
 static int by_self(const void *a, const void *b) {
     const struct tally_row *first = a, *second = b;
-    int order = compare(first->self.ns, second->self.ns);
+    int order = compare(first->self.value, second->self.value);
     if (!order)
-        order = compare(first->total.ns, second->total.ns);
+        order = compare(first->total.value, second->total.value);
     return order ? order : by_name(first, second);
 }
 
 static int by_total(const void *a, const void *b) {
     const struct tally_row *first = a, *second = b;
-    int order = compare(first->total.ns, second->total.ns);
+    int order = compare(first->total.value, second->total.value);
     if (!order)
-        order = compare(first->self.ns, second->self.ns);
+        order = compare(first->self.value, second->self.value);
     return order ? order : by_name(first, second);
 }
 
 static int by_outermost(const void *a, const void *b) {
     const struct tally_row *first = a, *second = b;
-    int order = compare(first->outermost.ns, second->outermost.ns);
+    int order = compare(first->outermost.value, second->outermost.value);
     return order ? order : by_name(first, second);
 }
 

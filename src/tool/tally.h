@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Adds up the CPU samples of many requests: by function or line, in groups by the value of one attribute, and by span
- * of one trace. Every line of a location counts as a frame, so inlined functions do; a function that is several times
- * in a stack counts once in its total.
+ * Adds up the samples of one type of many requests: by function or line, in groups by the value of one attribute, and
+ * by span of one trace. Every line of a location counts as a frame, so inlined functions do; a function that is several
+ * times in a stack counts once in its total.
  */
 #ifndef OTP_TOOL_TALLY_H
 #define OTP_TOOL_TALLY_H
@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 #include "profile/counters.h"
+#include "tool/sample_type.h"
+#include "tool/survey.h"
 
 struct otp_otlp_reader;
 struct tally;
@@ -22,12 +24,14 @@ struct tally_options {
     const char *by;       /* attribute of the sample, else of the resource, that makes groups; NULL: one group */
     const uint8_t *trace; /* 16 bytes: only samples of this trace; NULL: all */
     bool lines;           /* entries are lines (unnamed code: addresses) instead of functions */
+    struct sample_type type;
+    const struct survey *survey; /* of all requests: for types that tell a state */
 };
 
-/* Samples, and the CPU time that they stand for. */
+/* How many (samples, or objects), and the value that they stand for, in the type's unit. */
 struct tally_sum {
     uint64_t samples;
-    uint64_t ns;
+    uint64_t value;
 };
 
 struct tally_function {
@@ -62,14 +66,14 @@ struct tally_span {
 /* What was read, and what was taken of it. */
 struct tally_summary {
     uint64_t profiles;
-    uint64_t profiles_skipped;  /* not of CPU time */
+    uint64_t profiles_skipped;  /* of other types */
     struct tally_sum all;       /* of all samples read */
     struct tally_sum taken;     /* of those that the options chose */
     struct tally_sum complete;  /* of those taken: the stack reached the thread's start */
     struct tally_sum with_span; /* of those taken */
     uint64_t start_ns, end_ns;  /* unix time that the profiles cover */
     uint64_t first_ns, last_ns; /* unix time of the samples taken; 0: none had a time */
-    uint64_t period_ns;         /* of the last profile */
+    uint64_t period;            /* of the last profile, in its unit */
     bool periods_differ;
     struct otelprof_stats counters; /* those of profile/counters.h, added up */
     const char *sources;            /* "service, pid 1; service, pid 2" */
@@ -88,8 +92,8 @@ const struct tally_summary *tally_summary(const struct tally *tally);
 
 /*
  * Lists from malloc(), in the order in which they are shown; the entries' strings belong to the tally. NULL with
- * *count 0 when there is nothing, or no memory. Groups and spans: most CPU time first. Rows of a group: most self or
- * most total time first.
+ * *count 0 when there is nothing, or no memory. Groups and spans: largest first. Rows of a group: most self or
+ * most total first.
  */
 struct tally_group *tally_groups(const struct tally *tally, size_t *count);
 struct tally_span *tally_spans(const struct tally *tally, size_t *count);

@@ -22,6 +22,16 @@ const char *text_duration(char out[TEXT_SIZE], uint64_t ns) {
     return out;
 }
 
+const char *text_bytes(char out[TEXT_SIZE], uint64_t bytes) {
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+    for (; value >= 1024 && unit < sizeof(units) / sizeof(units[0]) - 1; unit++)
+        value /= 1024;
+    snprintf(out, TEXT_SIZE, unit && value < 100 ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return out;
+}
+
 const char *text_share(char out[TEXT_SIZE], uint64_t part, uint64_t whole) {
     if (whole)
         snprintf(out, TEXT_SIZE, "%.1f %%", 100.0 * (double)part / (double)whole);

@@ -11,6 +11,9 @@
 /* "12.345 s", "1.23 ms": nanoseconds with a unit that fits. Returns `out`. */
 const char *text_duration(char out[TEXT_SIZE], uint64_t ns);
 
+/* "12.3 MiB", "512 B". Returns `out`. */
+const char *text_bytes(char out[TEXT_SIZE], uint64_t bytes);
+
 /* "12.3 %" of `whole`; "-" if that is 0. Returns `out`. */
 const char *text_share(char out[TEXT_SIZE], uint64_t part, uint64_t whole);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* `otelprof top`: reads profiles from files and prints where the CPU time went. */
+/* `otelprof top`: reads profiles from files and prints where the CPU time went, or the memory. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -10,10 +10,10 @@
 
 #include <otelprof/otelprof.h>
 
-#include "base/error.h"
-#include "encode/otlp_reader.h"
 #include "tool/inputs.h"
+#include "tool/leaks.h"
 #include "tool/report.h"
+#include "tool/requests.h"
 #include "tool/tool.h"
 
 #define WIDTH_DEFAULT 116
@@ -23,22 +23,28 @@
 const char tool_top_help[] =
     "otelprof top [OPTIONS] FILE|DIR...\n"
     "\n"
-    "Reads OTLP profiles (of a DIR: its *.otlp files), adds them up, and prints where the CPU time went. SELF is time\n"
-    "in the function itself, TOTAL includes what it called. Inlined functions count as functions; one that is several\n"
-    "times in a stack counts once in TOTAL.\n"
+    "otelprof top --leaks OLD NEW\n"
     "\n"
+    "Reads OTLP profiles (of a DIR: its *.otlp files), adds them up, and prints where the CPU time went, or the "
+    "memory.\n"
+    "SELF is what the function did itself, TOTAL includes what it called. Inlined functions count as functions; one\n"
+    "that is several times in a stack counts once in TOTAL. Of live memory the last window of each process counts.\n"
+    "\n"
+    "  -t, --type NAME    what is shown: cpu, inuse_space (heap), alloc_space (alloc), inuse_objects, alloc_objects, "
+    "or\n"
+    "                     another type of these files (default: the first of these that there is)\n"
+    "      --leaks        what of live memory has grown from the last window in OLD to the last one in NEW\n"
     "  -n, --rows N       rows of each table (default 20)\n"
     "      --self         most SELF first (default)\n"
     "      --total        most TOTAL first\n"
     "      --lines        by source line (code without names: by address) instead of by function\n"
-    "      --by KEY       CPU time by the value of an attribute of the samples, such as http.route or thread.name, or "
-    "of\n"
-    "                     the process, such as process.pid; (none) stands for samples without it\n"
+    "      --by KEY       by the value of an attribute of the samples, such as http.route or thread.name, or of the\n"
+    "                     process, such as process.pid; (none) stands for samples without it\n"
     "      --functions N  with --by: the first N functions of each value\n"
     "      --trace ID     what one trace did in these processes: its spans and their functions; ID is 32 hex digits\n"
     "      --incomplete   why stacks are incomplete, and where they ended\n"
     "      --losses       the counters that came with the profiles: samples fired, lost and why\n"
-    "      --json         as JSON: all rows, times in ns\n"
+    "      --json         as JSON: all rows, times in ns, memory in bytes\n"
     "      --width N      characters of a line (default: the terminal's, else 116)\n"
     "  -h, --help         this text\n"
     "\n"
@@ -56,6 +62,7 @@ enum {
     OPTION_LOSSES,
     OPTION_JSON,
     OPTION_WIDTH,
+    OPTION_LEAKS,
 };
 
 static const struct option long_options[] = {
@@ -70,6 +77,8 @@ static const struct option long_options[] = {
     {"losses", no_argument, NULL, OPTION_LOSSES},
     {"json", no_argument, NULL, OPTION_JSON},
     {"width", required_argument, NULL, OPTION_WIDTH},
+    {"type", required_argument, NULL, 't'},
+    {"leaks", no_argument, NULL, OPTION_LEAKS},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -77,7 +86,8 @@ static const struct option long_options[] = {
 struct top_options {
     struct report report;
     uint8_t trace[16];
-    bool json, help;
+    const char *type; /* NULL: by what there is */
+    bool json, help, leaks;
     int kinds; /* how many of the options that choose a report were given */
 };
 
@@ -126,6 +136,9 @@ static int parse_value(struct top_options *options, int option) {
         return parse_count(optarg, WIDTH_MIN, WIDTH_MAX, &report->width)
                    ? TOOL_OK
                    : tool_usage("top", "--width is %d to %d, not '%s'", WIDTH_MIN, WIDTH_MAX, optarg);
+    case 't':
+        options->type = optarg;
+        return *optarg ? TOOL_OK : tool_usage("top", "--type needs the name of a type");
     case OPTION_TRACE:
         choose(options, REPORT_TRACE);
         report->trace = options->trace;
@@ -143,7 +156,7 @@ static int parse(int argc, char **argv, struct top_options *options) {
     optind = 1;
     opterr = 0;
     int code = TOOL_OK;
-    for (int option; code == TOOL_OK && (option = getopt_long(argc, argv, ":n:h", long_options, NULL)) != -1;) {
+    for (int option; code == TOOL_OK && (option = getopt_long(argc, argv, ":n:t:h", long_options, NULL)) != -1;) {
         switch (option) {
         case OPTION_SELF:
             options->report.order = TALLY_BY_SELF;
@@ -164,6 +177,9 @@ static int parse(int argc, char **argv, struct top_options *options) {
         case OPTION_JSON:
             options->json = true;
             break;
+        case OPTION_LEAKS:
+            options->leaks = true;
+            break;
         case 'h':
             options->help = true;
             return TOOL_OK;
@@ -181,30 +197,9 @@ static int parse(int argc, char **argv, struct top_options *options) {
         code = tool_usage("top", "--functions goes with --by");
     if (code == TOOL_OK && optind >= argc)
         code = tool_usage("top", "no file or directory is named");
+    if (code == TOOL_OK && options->leaks && (argc - optind != 2 || options->kinds || options->type))
+        code = tool_usage("top", "--leaks takes two files or directories, and no other report");
     return code;
-}
-
-/* Reads one file into the tally. A file that rotation took away is nothing. */
-static bool add_file(struct tally *tally, const struct tool_input *input, size_t *files) {
-    void *bytes = NULL;
-    size_t size = 0;
-    enum tool_read state = tool_input_read(input, OTP_OTLP_READ_MAX, &bytes, &size);
-    if (state != TOOL_READ_OK)
-        return state == TOOL_READ_GONE;
-    struct otp_otlp_reader *reader = NULL;
-    int error = otp_otlp_read(bytes, size, &reader);
-    free(bytes);
-    if (error) {
-        const char *reason = otelprof_last_error();
-        tool_complain("%s: %s", input->path, *reason ? reason : otelprof_strerror(error));
-        return false;
-    }
-    bool done = tally_add(tally, reader);
-    otp_otlp_reader_free(reader);
-    *files += done;
-    if (!done)
-        tool_complain("out of memory at %s", input->path);
-    return done;
 }
 
 static size_t terminal_width(void) {
@@ -216,8 +211,10 @@ static size_t terminal_width(void) {
 
 static int print(const struct top_options *options, const struct tally *tally) {
     const struct tally_summary *summary = tally_summary(tally);
-    if (!summary->all.samples && options->report.kind != REPORT_LOSSES) {
-        tool_complain("no CPU sample in %zu file%s", options->report.files, options->report.files == 1 ? "" : "s");
+    const char *what = options->report.type->name;
+    if (!summary->all.samples && !summary->all.value && options->report.kind != REPORT_LOSSES) {
+        tool_complain("no sample of %s in %zu file%s", what, options->report.files,
+                      options->report.files == 1 ? "" : "s");
         return TOOL_FAILED;
     }
     if (!summary->taken.samples && options->report.trace) {
@@ -230,9 +227,65 @@ static int print(const struct top_options *options, const struct tally *tally) {
     return TOOL_FAILED;
 }
 
+/* The type to show. False, with a message, if there is none of what was asked for. */
+static bool choose_type(const struct top_options *options, const struct survey *survey, struct sample_type *type) {
+    size_t count;
+    const char *names = survey_names(survey, &count);
+    if (!options->type) {
+        survey_default(survey, type);
+        return true;
+    }
+    sample_type_find(options->type, type);
+    if (survey_has(survey, type))
+        return true;
+    tool_complain("there is no sample of %s; these files have: %s", type->name, count ? names : "none");
+    return false;
+}
+
+static bool add_to_survey(void *user, const struct otp_otlp_reader *reader) { return survey_add(user, reader); }
+static bool add_to_tally(void *user, const struct otp_otlp_reader *reader) { return tally_add(user, reader); }
+
+/* The report on all files, whose types and windows are known. */
+static int top(struct top_options *options, const struct tool_inputs *inputs, struct survey *survey) {
+    struct report *report = &options->report;
+    struct sample_type type;
+    if (!choose_type(options, survey, &type))
+        return TOOL_FAILED;
+    const struct tally_options wanted = {report->by, report->trace, report->lines, type, survey};
+    struct tally *tally = tally_new(&wanted);
+    if (!tally) {
+        tool_complain("out of memory");
+        return TOOL_FAILED;
+    }
+    tool_requests_read(inputs, add_to_tally, tally, &(size_t){0}); /* what is wrong with files was said before */
+    report->tally = tally;
+    report->type = &type;
+    report->survey = survey;
+    if (!report->width)
+        report->width = terminal_width();
+    int code = print(options, tally);
+    tally_free(tally);
+    return code;
+}
+
+static int survey_and_report(struct top_options *options, char **arguments, int count) {
+    struct tool_inputs inputs;
+    struct survey *survey = survey_new();
+    int code = TOOL_FAILED;
+    bool good = tool_inputs_list(arguments, count, &inputs) && survey;
+    if (survey)
+        good = tool_requests_read(&inputs, add_to_survey, survey, &options->report.files) && good;
+    if (survey && options->report.files)
+        code = top(options, &inputs, survey);
+    else
+        good = false;
+    survey_free(survey);
+    tool_inputs_free(&inputs);
+    return good ? code : TOOL_FAILED;
+}
+
 int tool_top(int argc, char **argv) {
     struct top_options options;
-    struct tool_inputs inputs;
     int code = parse(argc, argv, &options);
     if (options.help) {
         fputs(tool_top_help, stdout);
@@ -240,20 +293,10 @@ int tool_top(int argc, char **argv) {
     }
     if (code != TOOL_OK)
         return code;
-    struct report *report = &options.report;
-    const struct tally_options wanted = {report->by, report->trace, report->lines};
-    struct tally *tally = tally_new(&wanted);
-    bool good = tool_inputs_list(argv + optind, argc - optind, &inputs) && tally;
-    for (size_t i = 0; tally && i < inputs.count; i++)
-        good = add_file(tally, &inputs.files[i], &report->files) && good;
-    tool_inputs_free(&inputs);
-    report->tally = tally;
-    if (!report->width)
-        report->width = terminal_width();
-    if (tally && report->files)
-        code = print(&options, tally);
+    if (options.leaks)
+        code = leaks_report(argv[optind], argv[optind + 1], options.report.rows,
+                            options.report.width ? options.report.width : terminal_width(), options.json);
     else
-        good = false;
-    tally_free(tally);
-    return tool_finish(good ? code : TOOL_FAILED);
+        code = survey_and_report(&options, argv + optind, argc - optind);
+    return tool_finish(code);
 }
