@@ -37,7 +37,8 @@ def top(*arguments):
 class Writer:
     """One request, with a dictionary that grows as it is needed."""
 
-    def __init__(self, pid):
+    def __init__(self, pid, instance="", start=START):
+        self.start = start
         self.request = profiles_service_pb2.ExportProfilesServiceRequest()
         self.dictionary = self.request.dictionary
         for table in ("mapping_table", "location_table", "function_table", "link_table", "attribute_table", "stack_table"):
@@ -47,16 +48,23 @@ class Writer:
         envelope = self.request.resource_profiles.add()
         envelope.resource.attributes.add(key="service.name").value.string_value = "shop"
         envelope.resource.attributes.add(key="process.pid").value.int_value = pid
-        self.profile = envelope.scope_profiles.add().profiles.add()
-        self.profile.sample_type.type_strindex = self.string("samples")
-        self.profile.sample_type.unit_strindex = self.string("count")
-        self.profile.period_type.type_strindex = self.string("cpu")
-        self.profile.period_type.unit_strindex = self.string("nanoseconds")
-        self.profile.period = PERIOD
-        self.profile.time_unix_nano = START
-        self.profile.duration_nano = 10_000_000_000
+        if instance:
+            envelope.resource.attributes.add(key="service.instance.id").value.string_value = instance
+        self.scope = envelope.scope_profiles.add()
+        self.begin("samples", "count", "cpu", "nanoseconds", PERIOD)
         mapping = self.dictionary.mapping_table.add(memory_start=0x7000000, memory_limit=0x7100000, file_offset=0x1000)
         mapping.filename_strindex = self.string("/usr/lib/libz.so.1")
+
+    def begin(self, name, unit, period_name, period_unit, period):
+        """Samples that follow are of this type."""
+        self.profile = self.scope.profiles.add()
+        self.profile.sample_type.type_strindex = self.string(name)
+        self.profile.sample_type.unit_strindex = self.string(unit)
+        self.profile.period_type.type_strindex = self.string(period_name)
+        self.profile.period_type.unit_strindex = self.string(period_unit)
+        self.profile.period = period
+        self.profile.time_unix_nano = self.start
+        self.profile.duration_nano = 10_000_000_000
 
     def string(self, text):
         if text not in self.strings:
@@ -84,6 +92,11 @@ class Writer:
                 functions.add(name_strindex=self.string(name), filename_strindex=self.string(file), start_line=line)
                 location.lines.add(function_index=len(functions) - 1, line=line + 3)
         return len(table) - 1
+
+    def value(self, stack, attributes, value):
+        """A sample with one value and no time."""
+        self.sample(stack, attributes, None, [])
+        self.profile.samples[-1].values.append(value)
 
     def sample(self, stack, attributes, link, times):
         table = self.dictionary.stack_table
@@ -262,7 +275,10 @@ def check_failures(folder, work):
         (["--by", "a", "--losses", good], 2, "exclude"), (["--width", "3", good], 2, "90"),
         ([work / "nothing"], 1, "No such file"), ([empty], 1, "no *.otlp"), ([bad / "cut.otlp"], 1, "cut.otlp"),
         ([bad / "text.otlp"], 1, "text.otlp"), (["--trace", "f" * 32, good], 1, "no sample of this trace"),
-        ([bad / "none.otlp"], 1, "no CPU sample"),
+        ([bad / "none.otlp"], 1, "no sample of cpu"),
+        (["--type", "bogus", good], 1, "these files have: cpu"), (["--leaks", good], 2, "two files"),
+        (["--leaks", good, good, good], 2, "two files"), (["--leaks", "--by", "a", good, good], 2, "two files"),
+        (["--leaks", good, good], 1, "no live memory"), (["--leaks", work / "nothing", good], 1, "No such file"),
     ):
         result = top(*arguments)
         expect(result.returncode == code, "exit status of %s: %d" % (arguments, result.returncode))
@@ -276,6 +292,85 @@ def check_failures(folder, work):
     expect(result.returncode == 1 and "write" in result.stderr, "a full disk is told")
 
 
+HEAP = {  # stack of names, route, age: (objects, bytes), in two windows
+    "old": {(("json", "report"), "/report", "<1m"): (100, 4096), (("cache",), "/cart", "1m-10m"): (10, 1 << 20),
+            (("gone",), None, "<1m"): (5, 500)},
+    "new": {(("json", "report"), "/report", "<1m"): (150, 6144), (("cache",), "/cart", "10m-1h"): (30, 3 << 20),
+            (("other", "report"), "/report", "<1m"): (7, 70000)},
+}  # fmt: skip
+HEAP_PERIOD = 4096
+
+
+def heap_file(path, window, start, instance="a", allocated=(), names_differ=False):
+    writer = Writer(1, instance, start)
+    for kind, unit, which in (("alloc_objects", "count", 0), ("alloc_space", "bytes", 1)):
+        writer.begin(kind, unit, "space", "bytes", HEAP_PERIOD)
+        for stack, values in allocated:
+            writer.value([[(name, "a.c", 1)] for name in stack], {}, values[which])
+    for kind, unit, which in (("inuse_objects", "count", 0), ("inuse_space", "bytes", 1)):
+        writer.begin(kind, unit, "space", "bytes", HEAP_PERIOD)
+        entries = list(HEAP[window].items())
+        for (stack, route, age), values in reversed(entries) if names_differ else entries:
+            attributes = {"otelprof.heap.age": age, **({"http.route": route} if route else {})}
+            writer.value([[(name, "a.c", 1)] for name in stack], attributes, values[which])
+    writer.count("otelprof.samples.fired", 3)
+    writer.save(path)
+
+
+def check_heap(work):
+    """Values as they are; of live memory the last window; growth by stack and attributes, whatever the age."""
+    folder = work / "heap"
+    folder.mkdir()
+    heap_file(folder / "1.otlp", "old", START, allocated=[(("json", "report"), (10, 1000))])
+    heap_file(folder / "2.otlp", "new", START + 10**10, allocated=[(("json", "report"), (5, 700))], names_differ=True)
+    live = sum(size for _, size in HEAP["new"].values())
+    shown = read_json("--by", "http.route", folder)
+    expect(shown["type"] == "inuse_space", "live memory is what is shown without CPU samples")
+    expect(shown["all"] == {"bytes": live, "objects": 187}, "the last window's live memory: %s" % shown["all"])
+    routes = {group["value"]: (group["sum"]["objects"], group["sum"]["bytes"]) for group in shown["groups"]}
+    expect(routes == {"/report": (157, 76144), "/cart": (30, 3 << 20)}, "live memory by route: %s" % routes)
+    report = next(group for group in shown["groups"] if group["value"] == "/report")["functions"]
+    totals = {row["function"]: row["total"]["bytes"] for row in report}
+    expect(totals == {"report": 76144, "other": 70000, "json": 6144}, "live memory by function: %s" % totals)
+    ages = {group["value"]: group["sum"]["bytes"] for group in read_json("--by", "otelprof.heap.age", folder)["groups"]}
+    expect(ages == {"<1m": 76144, "10m-1h": 3 << 20}, "live memory by age: %s" % ages)
+    allocated = read_json("--type", "alloc", folder)["all"]
+    expect(allocated == {"bytes": 1700, "objects": 15}, "allocations of all windows: %s" % allocated)
+    counted = read_json("--type", "alloc_objects", folder)["all"]
+    expect(counted == {"count": 15, "samples": 15}, "their number as a type of its own: %s" % counted)
+    text = top("--type", "heap", folder).stdout
+    expect("as of the last window" in text and "MiB" in text and "4.0 KiB" in text, "the text says what it is")
+    heap_file(folder / "3.otlp", "old", START, instance="b")
+    both = read_json(folder)["all"]["bytes"]
+    expect(both == live + sum(size for _, size in HEAP["old"].values()), "two processes are added up: %d" % both)
+    check_leaks(folder, live)
+
+
+def check_leaks(folder, live):
+    grown = json.loads(top("--leaks", "--json", folder / "1.otlp", folder / "2.otlp").stdout)
+    rows = {(tuple(row["frames"]), row["attributes"]): (row["growth_objects"], row["growth_bytes"]) for row in grown["places"]}
+    expect(rows == {(("cache",), "http.route=/cart"): (20, 2 << 20), (("json", "report"), "http.route=/report"): (50, 2048),
+                    (("other", "report"), "http.route=/report"): (7, 70000), (("gone",), ""): (-5, -500)},
+           "growth: %s" % rows)  # fmt: skip
+    expect([row["growth_bytes"] for row in grown["places"]] == [2 << 20, 70000, 2048, -500], "most growth first")
+    error = 1.96 * (HEAP_PERIOD * (4 << 20)) ** 0.5
+    expect(abs(grown["places"][0]["error_bytes"] - error) < 1, "its error: %s" % grown["places"][0]["error_bytes"])
+    expect(grown["new"]["bytes"] == live and grown["processes"] == 1, "sums of the two: %s" % grown["new"])
+    text = top("--leaks", folder / "1.otlp", folder / "2.otlp").stdout
+    expect("cache" in text and "gone" not in text and "different" not in text, "growth as text: %s" % text)
+    expect([line for line in text.splitlines() if "json" in line and " ? " in line], "growth within the error is marked")
+    expect("different processes" in top("--leaks", folder / "3.otlp", folder / "2.otlp").stdout, "other processes are told")
+    same = json.loads(top("--leaks", "--json", folder / "2.otlp", folder / "2.otlp").stdout)
+    expect(all(row["growth_bytes"] == 0 for row in same["places"]), "nothing has grown in the same window")
+    strange = Writer(1, "c")
+    strange.begin("inuse_space", "bytes", "space", "bytes", HEAP_PERIOD)
+    for value in (-5, 2**63 - 1, 2**63 - 1):
+        strange.value([[("f", "a.c", 1)]], {}, value)
+    strange.save(folder / "9.otlp")
+    expect(top("--type", "heap", folder / "9.otlp").returncode == 0, "huge and negative values")
+    expect(top("--leaks", folder / "1.otlp", folder / "9.otlp").returncode == 0, "growth of huge values")
+
+
 def check_damage(folder, work, chance):
     """Damaged files end in a message and an exit status, never in a signal."""
     data = next(folder.iterdir()).read_bytes()
@@ -287,6 +382,8 @@ def check_damage(folder, work, chance):
         path.write_bytes(copy)
         result = subprocess.run([PROGRAM, "top", "--by", "http.route", path], capture_output=True, timeout=60)
         expect(result.returncode in (0, 1), "damage: exit status %d" % result.returncode)
+        result = subprocess.run([PROGRAM, "top", "--leaks", path, path], capture_output=True, timeout=60)
+        expect(result.returncode in (0, 1), "damage: exit status %d of --leaks" % result.returncode)
 
 
 def main():
@@ -298,6 +395,7 @@ def main():
     check_text(work / "seed-0")
     check_foreign_text(work / "foreign")
     check_failures(work / "seed-0", work)
+    check_heap(work)
     check_damage(work / "seed-0", work, random.Random(1))
     print("%d seeds, %d failures" % (SEEDS, len(failures)))
     return 1 if failures else 0
