@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # otelprof at work, in one command on a fresh Debian 12: builds the library and the shop (examples/shop), puts load on
-# the shop, and shows where its CPU time went, from the profiles that it wrote itself. As root, or by sudo.
+# the shop, and shows where its CPU time and its memory went, from the profiles that it wrote itself. As root, or by sudo.
 #
 #   examples/demo.sh                    20 seconds of load
 #   examples/demo.sh --seconds N        so many seconds of load, 5 to 600
@@ -157,7 +157,8 @@ start_shop() {
     local arguments=(--span-log "$out/spans.log") waited
     ((spans)) || arguments+=(--no-spans)
     [[ -z $collector ]] || export OTEL_EXPORTER_OTLP_ENDPOINT=http://$collector
-    OTELPROF_OUTPUT_DIR=$out/profiles "$shop_build/shop" "${arguments[@]}" >"$out/shop.out" 2>"$out/shop.err" &
+    # Closer samples of allocations than in production: the shop is small, and runs for seconds.
+    OTELPROF_HEAP_INTERVAL=65536 OTELPROF_OUTPUT_DIR=$out/profiles "$shop_build/shop" "${arguments[@]}" >"$out/shop.out" 2>"$out/shop.err" &
     shop_pid=$!
     for ((waited = 0; waited < 100; waited++)); do
         url=$(sed -n 's/^shop: listening on \(http[^ ]*\).*/\1/p' "$out/shop.out" 2>/dev/null) || true
@@ -274,6 +275,31 @@ show_trace() {
         awk '/^ *SELF/ { on = 1 } on { print "  " $0 }'
 }
 
+# What each route's requests allocate, and what of it the shop still holds at its end: the receipts of /checkout.
+show_memory() {
+    heading 'Memory by route   (otelprof top --type alloc_space and --type inuse_space, --by http.route)'
+    otelprof top --type alloc_space --by http.route --json "$out/profiles" >"$out/allocated.json"
+    otelprof top --type inuse_space --by http.route --json "$out/profiles" >"$out/live.json"
+    {
+        requests_by_route | sed 's/^/log\t/'
+        jq -r '.groups[] | ["live", .value // "", .sum.bytes, .sum.objects] | @tsv' "$out/live.json"
+        jq -r '.groups[] | ["allocated", .value // "", .sum.bytes] | @tsv' "$out/allocated.json"
+    } | awk -F '\t' '
+        function mib(bytes) { return sprintf("%.1f MiB", bytes / 1048576) }
+        $1 == "log" { requests[$2] = $3; next }
+        $1 == "live" { live[$2] = $3; objects[$2] = $4; next }
+        $2 == "" { other = sprintf("%s allocated and %s live belong to no route", mib($3), mib(live[""])); next }
+        !rows++ { printf "  %-14s %14s %20s %14s %14s\n", "ROUTE", "ALLOCATED", "ALLOCATED A REQUEST", "STILL LIVE", "OBJECTS" }
+        { printf "  %-14s %14s %16.1f KiB %14s %14d\n", $2, mib($3), requests[$2] ? $3 / 1024 / requests[$2] : 0,
+                 mib(live[$2]), objects[$2] }
+        END {
+            if (!rows) print "  (no allocation carries a route)"
+            if (other) print "  " other
+        }'
+    heading 'What holds the memory   (otelprof top --type inuse_space)'
+    otelprof top --type inuse_space -n 8 --total --width "$width" "$out/profiles" | awk '/^ *SELF/ { on = 1 } on { print "  " $0 }'
+}
+
 # What the profiler cost, from the shop's statistics and the files.
 show_cost() {
     local bytes files cpus
@@ -317,6 +343,7 @@ show_files() {
     echo "  Look further:  $prefix/bin/otelprof top --by db.query.summary $out/profiles"
     echo "                 $prefix/bin/otelprof top --by thread.name --functions 5 $out/profiles"
     echo "                 $prefix/bin/otelprof top --incomplete $out/profiles"
+    echo "                 $prefix/bin/otelprof top --leaks FILE LATER_FILE, two of the files above"
 }
 
 main() {
@@ -338,6 +365,7 @@ main() {
     if ((spans)); then
         show_trace
     fi
+    show_memory
     show_cost
     show_files
 }

@@ -177,7 +177,6 @@ static long shop_serve(const struct options *options, const char *database, cons
         answered = (long)http_stop(http);
     }
     free(catalogue);
-    archive_clear();
     return answered;
 }
 
@@ -231,6 +230,7 @@ int main(int argc, char **argv) {
     profiler_start();
     long answered = shop_run(&options, &stop);
     profiler_stop(&start, answered < 0 ? 0 : (unsigned long)answered);
+    archive_clear(); /* the last profile shows what was held */
     span_teardown();
     return answered < 0 ? 1 : 0;
 }

@@ -29,6 +29,12 @@ expect 'the demo ends with 0' test "$status" = 0
 expect 'four routes' test "$(routes "$OTP_WORK/full.txt")" = 4
 expect 'functions with file and line' grep -Eq 'run_report +routes\.c:[0-9]+' "$OTP_WORK/full.txt"
 expect 'requests of one trace' test "$(section 'One trace' "$OTP_WORK/full.txt" | grep -c ' /report ')" -gt 3
+expect 'memory of four routes' test "$(section 'Memory by route' "$OTP_WORK/full.txt" | grep -c '^  /')" = 4
+checkout=$(section 'Memory by route' "$OTP_WORK/full.txt" | awk '$1 == "/checkout" { print int($6) } $1 != "/checkout" && /^  \// { other += $6 }
+    END { print int(other) }' | xargs)
+read -r held others <<<"$checkout"
+expect "the receipts are held by /checkout: $held MiB, by others $others MiB" test "$held" -gt $((others * 2))
+expect 'the archive is what holds them' grep -Eq 'archive_keep +shop/archive\.c:[0-9]+' "$OTP_WORK/full.txt"
 expect 'what it cost' grep -Eq 'profiles +[0-9]+ files, [0-9.]+ KB: [0-9.]+ KB a second' "$OTP_WORK/full.txt"
 expect 'profiles are where it says' compgen -G "$OTP_WORK/full/profiles/*.otlp"
 
