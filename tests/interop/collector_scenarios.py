@@ -3,6 +3,7 @@
 collector_scenarios.py COLLECTOR SENDER CERTIFICATES FOLDER [SCENARIO]
 """
 
+import collections
 import json
 import os
 import pathlib
@@ -10,6 +11,9 @@ import subprocess
 import sys
 
 import collector
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "decoder"))
+import decode  # noqa: E402
 
 SECONDS, FLUSH_MS, SHUTDOWN_MS = 3, 3000, 3000
 TOKEN = "canary-bearer-77aa"
@@ -48,7 +52,22 @@ class Scenario:
 
 
 class Plain(Scenario):
-    pass
+    """CPU samples, and what a span allocated and holds: as the library takes both by default."""
+
+    def judge_sent(self, sent):
+        types, held = collections.Counter(), 0
+        for bytes_ in sent:
+            request = decode.Request.FromString(bytes_)
+            for sample in decode.samples(request):
+                types[sample.type] += 1
+                if sample.type == "inuse_space" and sample.attributes.get("http.route") == "/held":
+                    held = max(held, sum(sample.values))
+        print(f"    samples by type {dict(types)}; /held holds {held / 2**20:.1f} of 25 MiB")
+        if set(types) != {"samples", "alloc_objects", "alloc_space", "inuse_objects", "inuse_space"}:
+            yield f"not all types of profiles are there: {dict(types)}"
+        # 25 MiB in blocks of 256 KiB, with an interval of 512 KiB: a standard error of 3.2 MiB.
+        if not 10 * 2**20 < held < 40 * 2**20:
+            yield f"/held holds {held} bytes"
 
 
 class Uncompressed(Scenario):

@@ -60,6 +60,19 @@ static void *work(void *argument) {
     return NULL;
 }
 
+#define HELD 100
+#define HELD_BYTES ((size_t)256 << 10)
+
+/* Memory that a span holds to the end, for the heap profile. Hardly any of its pages are touched. */
+static void hold(void *blocks[HELD]) {
+    static const uint8_t trace[16] = "a trace", span_id[8] = "a span";
+    struct otelprof_span_token span = otelprof_span_enter(trace, span_id, OTELPROF_FLAG_SAMPLED);
+    otelprof_span_attribute("http.route", "/held");
+    for (int i = 0; i < HELD; i++)
+        blocks[i] = malloc(HELD_BYTES);
+    otelprof_span_exit(span);
+}
+
 /* Memory that is this process's alone, in KiB: not the text of libraries, nor the kernel's maps. */
 static long private_kib(void) {
     char line[128];
@@ -109,6 +122,8 @@ int main(int argc, char **argv) {
     double init_ms = ms_since(start);
     printf("{\"init\": %d, \"init_ms\": %.1f, \"reason\": \"%s\", ", started, init_ms,
            started ? otelprof_last_error() : "");
+    void *held[HELD];
+    hold(held);
     for (uintptr_t i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, work, (void *)(i + 1));
     long most = wait_and_watch(seconds);
@@ -130,5 +145,7 @@ int main(int argc, char **argv) {
            "\"private_most_kib\": %ld, ",
            flushed, flush_took, stopped, shutdown_took, before, end > most ? end : most);
     print_stats(&stats);
+    for (int i = 0; i < HELD; i++)
+        free(held[i]);
     return 0;
 }
