@@ -88,7 +88,8 @@ struct top_options {
     uint8_t trace[16];
     const char *type; /* NULL: by what there is */
     bool json, help, leaks;
-    int kinds; /* how many of the options that choose a report were given */
+    int kinds;                /* how many of the options that choose a report were given */
+    struct sample_type shown; /* that type, or the default of these files */
 };
 
 static bool parse_count(const char *text, size_t low, size_t high, size_t *out) {
@@ -248,10 +249,10 @@ static bool add_to_tally(void *user, const struct otp_otlp_reader *reader) { ret
 /* The report on all files, whose types and windows are known. */
 static int top(struct top_options *options, const struct tool_inputs *inputs, struct survey *survey) {
     struct report *report = &options->report;
-    struct sample_type type;
-    if (!choose_type(options, survey, &type))
+    struct sample_type *type = &options->shown;
+    if (!choose_type(options, survey, type))
         return TOOL_FAILED;
-    const struct tally_options wanted = {report->by, report->trace, report->lines, type, survey};
+    const struct tally_options wanted = {report->by, report->trace, report->lines, *type, survey};
     struct tally *tally = tally_new(&wanted);
     if (!tally) {
         tool_complain("out of memory");
@@ -259,7 +260,7 @@ static int top(struct top_options *options, const struct tool_inputs *inputs, st
     }
     tool_requests_read(inputs, add_to_tally, tally, &(size_t){0}); /* what is wrong with files was said before */
     report->tally = tally;
-    report->type = &type;
+    report->type = type;
     report->survey = survey;
     if (!report->width)
         report->width = terminal_width();
