@@ -116,7 +116,10 @@ static uint64_t next_random(void) {
     return random_state ^= random_state << 17;
 }
 
-/* One allocation, or a chain of them, each after one that is refused and must change nothing. */
+/*
+ * One allocation, or a chain of them. After each step one is refused and must change nothing: after the last one too,
+ * because a block that goes with the next step would not be missed.
+ */
 static NOINLINE void *allocate_one(const struct heap_site *site, struct ledger *ledger, size_t *size) {
     static volatile size_t absurd = (size_t)1 << 62;
     *size = site->least + next_random() % (site->most - site->least + 1);
@@ -126,10 +129,10 @@ static NOINLINE void *allocate_one(const struct heap_site *site, struct ledger *
         count(ledger, *size, 1, 0);
     for (int i = 0; i < HEAP_STEPS && site->steps[i]; i++) {
         uintptr_t before = (uintptr_t)block;
-        EXPECT(site->call(block, absurd) == NULL);
         *size = site->steps[i];
         block = site->call(block, *size);
         count(ledger, *size, 1, 0);
+        EXPECT(site->call(block, absurd) == NULL);
         ledger->moved += (uintptr_t)block != before;
         ledger->in_place += (uintptr_t)block == before;
     }
