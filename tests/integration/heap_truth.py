@@ -2,250 +2,319 @@
 """Judges what heap_truth.c exported against its exact counts.
 
     heap_truth.py FOLDER...      each with out/ and facts.json
-    heap_truth.py --self-test    the judge alone: a simulated sampler is found right, wrong ones are not
 
 An allocation of S bytes is chosen with p = 1 - exp(-S/R) and counts 1/p: unbiased, with variance (1-p)/p for objects and
-S^2 (1-p)/p for bytes. Rows in which everything is chosen with p > 0.9999 are compared exactly.
+S^2 (1-p)/p for bytes. A row is judged as a normal deviate where at least 400 blocks are chosen and at least 100 are not
+(the fewer, the more lopsided: with 2 not chosen, one right run in 1,000 is beyond 4.5); one in which all are chosen with
+p > 0.9999 is compared exactly.
 """
 
 import collections
+import dataclasses
 import json
 import math
 import os
 import pathlib
-import random
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("OTP_SOURCE", "."), "tests", "decoder"))
-from judge import ROW_LEAST, Z_MOST  # noqa: E402
+import decode  # noqa: E402
+from judge import ROW_LEAST, SCATTER_ROWS, Z_MOST  # noqa: E402
+from recount import profile_counters  # noqa: E402
 
-TYPES = ("alloc_objects", "alloc_space", "inuse_objects", "inuse_space")
+UNITS = {"alloc_objects": "count", "alloc_space": "bytes", "inuse_objects": "count", "inuse_space": "bytes"}
 SURE = 0.9999
+MISSED_LEAST = 100
 SCATTER = (0.8, 1.2)  # thinning of known variance
-# Between a site and the allocator; names as the C and the C++ library's have them.
-WRAPPERS = {
-    "site_new": {"operator new(unsigned long)", "operator new[](unsigned long)", "operator new[](unsigned long, std::nothrow_t const&)",
-                 "operator new(unsigned long, std::nothrow_t const&)"},
-    "site_strdup": {"strdup", "__strdup", "__GI___strdup"},
-    "site_module": {"module_allocate"},
-}  # fmt: skip
-CALLERS = ["between", "around", "work_at", "worker", "start_thread"]
+AGES = ((60, "<1m"), (600, "1m-10m"), (3600, "10m-1h"), (86400, "1h-1d"), (math.inf, ">=1d"))
+AGE_SLACK = 1.5  # seconds between an allocation and the moment from which its age is counted
+OTHERS_MOST = 4  # samples of blocks that the C library and the loader keep
 
 
-class Row:
-    """What one type says of one site, and what is true."""
+class Truth:
+    """What one type should say of some sites, and how much it may scatter."""
 
-    def __init__(self, sizes, interval, column, bytes_):
-        self.exact = self.variance = self.expected_samples = 0
+    def __init__(self, sizes, interval, kind):
+        self.exact = self.variance = self.chosen = self.missed = self.excess = 0
         self.sure = True
-        for size, *counts in sizes:
-            count, value = counts[column], size if bytes_ else 1
+        for size, asked, live in sizes:
+            count = live if kind.startswith("inuse") else asked
+            if not size or not count:
+                continue
+            value = size if kind.endswith("space") else 1
             p = -math.expm1(-size / interval)
             self.exact += count * value
             self.variance += count * value * value * (1 - p) / p
-            self.expected_samples += count * p
-            self.sure &= p > SURE or not count
+            self.chosen += count * p
+            self.missed += count * (1 - p)
+            self.excess += count * value * (1 / p - 1)  # where all are chosen
+            self.sure &= p > SURE
 
-    def z(self, measured):
-        return (measured - self.exact) / math.sqrt(self.variance)
+
+@dataclasses.dataclass
+class Window:
+    """One export: when it ended, and its samples."""
+
+    end: int
+    samples: list
 
 
 class Judge:
-    """Says each verdict, and remembers how many failed."""
+    """Says what fails, and sums up the rest."""
 
     def __init__(self, quiet=False):
-        self.failed, self.quiet = 0, quiet
+        self.quiet = quiet
+        self.failures = []
+        self.checks = 0
         self.scores = collections.defaultdict(list)  # by type, of independent rows
-
-    def expect(self, what, holds):
-        if not self.quiet and not holds:
-            print("FAIL " + what)
-        self.failed += not holds
+        self.totals = collections.defaultdict(lambda: [0, 0, 0])  # by type and site: measured, exact, variance
 
     def say(self, text):
         if not self.quiet:
             print(text)
 
-    def row(self, kind, site, row, measured):
-        where = f"{site} {kind}: {measured:.0f} of {row.exact}"
-        if row.sure:
-            # Each counts 1/p, and each group of the wire is rounded.
-            self.expect(f"{where}, exactly", abs(measured - row.exact) <= 1e-4 * row.exact + 1)
-            return
-        z = row.z(measured)
-        self.expect(f"{where}, z {z:+.2f}", abs(z) <= Z_MOST)
-        self.expect(f"{where}: {row.expected_samples:.0f} samples are enough", row.expected_samples >= ROW_LEAST)
-        self.scores[kind].append(z)
+    def expect(self, what, holds):
+        self.checks += 1
+        if not holds:
+            self.failures.append(what)
+            self.say("FAIL " + what)
 
-    def site(self, site, interval, measured):
-        """`measured`: by type."""
-        for kind in TYPES:
-            column, bytes_ = int(kind.startswith("inuse")), kind.endswith("space")
-            self.row(kind, site["name"], Row(site["sizes"], interval, column, bytes_), measured[kind])
+    def score(self, what, measured, exact, variance):
+        z = (measured - exact) / math.sqrt(variance)
+        self.expect(f"{what}: {measured} of {exact}, z {z:+.2f} within {Z_MOST}", abs(z) <= Z_MOST)
+        return z
+
+    def row(self, name, kind, truth, measured, groups):
+        """One site and type of a run. `groups`: how many sums were rounded for it."""
+        if not truth.chosen or truth.sure:
+            most = truth.excess + (groups / 2 if kind.endswith("space") else 0)
+            self.expect(f"{name} {kind}: {measured} = {truth.exact}, exactly", abs(measured - truth.exact) <= most)
+            return
+        self.expect(f"{name} {kind}: {truth.chosen:.0f} samples >= {ROW_LEAST}, {truth.missed:.0f} missed >= {MISSED_LEAST}",
+                    truth.chosen >= ROW_LEAST and truth.missed >= MISSED_LEAST)
+        self.scores[kind].append(self.score(f"{name} {kind}", measured, truth.exact, truth.variance))
+        for i, value in enumerate((measured, truth.exact, truth.variance)):
+            self.totals[kind, name][i] += value
 
     def together(self):
-        """After all rows. Objects and bytes of a site, or what is allocated and live, are not independent."""
+        """After all runs. Objects and bytes, or what is allocated and what is live, are not independent of each other."""
         for kind, scores in sorted(self.scores.items()):
             count = len(scores)
             mean = sum(scores) / count
             scatter = math.sqrt(sum((z - mean) ** 2 for z in scores) / count)
-            self.say(f"{kind:14} {count} rows: mean of z {mean:+.3f} (within {3 / math.sqrt(count):.3f}), scatter "
-                     f"{scatter:.3f}, largest {max(map(abs, scores)):.2f}")  # fmt: skip
-            self.expect(f"{kind}: mean of z {mean:+.3f}", abs(mean) <= 3 / math.sqrt(count))
-            if count >= 200:
-                self.expect(f"{kind}: scatter {scatter:.3f}", SCATTER[0] <= scatter <= SCATTER[1])
+            self.say(f"{kind:14} {count} rows: mean of z {mean:+.3f}, scatter {scatter:.3f}, largest {max(map(abs, scores)):.2f}")
+            self.expect(f"{kind}: mean of z over {count} rows {mean:+.3f} within {3 / math.sqrt(count):.3f}",
+                        abs(mean) <= 3 / math.sqrt(count))
+            if count >= SCATTER_ROWS:
+                self.expect(f"{kind}: scatter of z over {count} rows {scatter:.3f} in {SCATTER}",
+                            SCATTER[0] <= scatter <= SCATTER[1])
+        for (kind, name), (measured, exact, variance) in sorted(self.totals.items()):
+            self.score(f"{name} {kind} over all runs", measured, exact, variance)
+        self.say(f"{self.checks} checks, {len(self.failures)} failed")
+
+
+# ------------------------------------------------------------------------------------------- single samples
+
+
+def stands_in(frame, name):
+    return os.path.basename(frame.mapping).startswith(name)
 
 
 def is_chain(stack, site):
     """From the allocator's caller to the thread's start, frame for frame."""
     names = [frame.function for frame in stack]
-    while names and names[0] in WRAPPERS.get(site, ()):
-        names.pop(0)
-    if site == "site_resized" and names[1:2] == ["through_sizes"]:
-        names.pop(1)
-    elif site == "site_resized" and names[1:2] == ["site_realloc"]:
-        names[1:2] = ["between"] if names[2:3] != ["between"] else []
-    elif site == "site_resized":
-        names.insert(1, "between")
-    callers = [name for name in CALLERS if name != "between" or site != "site_resized"]
-    names = [name for name in names if name != "between" or site != "site_resized"]
-    return names[:1] == [site] and names[1 : 1 + len(callers)] == callers and len(names) <= 2 + len(callers)
+    at = names.index(site["name"])
+    end = at + len(site["chain"])
+    above, below = stack[:at], stack[end:]
+    return (names[at:end] == site["chain"]
+            and bool(above) == bool(site["above"]) and all(stands_in(frame, site["above"]) for frame in above)
+            and 1 <= len(below) <= 2 and all(stands_in(frame, "libc.so") for frame in below))
 
 
-def read(folder, facts):
-    """By site and type: sums; and what is said of stacks and spans."""
-    import decode  # noqa: PLC0415 - the self-test needs no files
+def ids_fit(sample, site):
+    """The ids are those that the program makes for this site: its number, the thread and the round."""
+    trace, span = bytes.fromhex(sample.trace_id), bytes.fromhex(sample.span_id)
+    number, thread, turn = trace[12:15]
+    made = trace[:12] == b"heap truth\0\0" and trace[15] == 0 and span == b"heap" + trace[12:15] + b"\0"
+    return made and number == site["number"] and bool(thread) == bool(turn) == (not site["one_span"])
 
-    sums = collections.defaultdict(lambda: collections.Counter())
-    left, wrong = collections.Counter(), collections.Counter()
-    sites = {site["name"]: site for site in facts["sites"]}
-    windows = sorted((min(p.time_unix_nano + p.duration_nano for _, _, p in decode.profiles(request)), request)
-                     for _, _, request in decode.load([folder / "out"]))  # fmt: skip
-    at_live = next(end for end, _ in windows if end >= facts["live_ns"])
-    # A window in which nothing is live and nothing was allocated is not sent.
-    at_freed = next((end for end, _ in windows if end >= facts["freed_ns"]), math.inf)
-    events = 0
-    for end, request in windows:
-        for sample in decode.samples(request):
-            value = sum(sample.values)
-            names = {frame.function for frame in sample.stack}
-            site = next((sites[name] for name in names if name in sites), None)
-            if sample.type.startswith("inuse"):
-                if end >= at_freed:
-                    left[site["name"] if site else None] += value if sample.type == "inuse_objects" else 0
-                if end != at_live:
-                    continue
-            if not site:
+
+def ages_between(youngest, oldest):
+    """Names of the classes of these ages, in seconds."""
+    return [name for i, (end, name) in enumerate(AGES) if end > youngest and (AGES[i - 1][0] if i else 0) <= oldest]
+
+
+class Look:
+    """What is wrong with the samples of known sites: how often, with the first example."""
+
+    def __init__(self, facts):
+        self.facts = facts
+        self.sites = {site["name"]: site for site in facts["sites"]}
+        self.callers = {name for site in facts["sites"] for name in site["chain"]}
+        self.wrong = collections.Counter()
+        self.example = {}
+
+    def blame(self, what, sample):
+        self.wrong[what] += 1
+        self.example.setdefault(what, (sample.type, [frame.function for frame in sample.stack], sample.attributes,
+                                       sample.trace_id, sample.span_id, sample.values))
+
+    def site_of(self, sample):
+        names = {frame.function for frame in sample.stack}
+        site = next((self.sites[name] for name in names if name in self.sites), None)
+        if not site and names & self.callers:
+            self.blame("a stack of the work without its site", sample)
+        return site
+
+    def ages(self, window):
+        youngest = (window.end - self.facts["all_live"][0]) / 1e9 - AGE_SLACK
+        return ages_between(youngest, (window.end - self.facts["started"]) / 1e9 + AGE_SLACK)
+
+    def sample(self, sample, site, window):
+        inuse = sample.type.startswith("inuse")
+        keys = ({"http.route"} if site["route"] else set()) | ({"otelprof.heap.age"} if inuse else set())
+        for what, holds in (
+            ("type, unit or period", UNITS.get(sample.type) == sample.unit and sample.period_type == "space"
+             and sample.period == self.facts["interval"]),
+            ("values", len(sample.values) == 1 and sample.values[0] > 0 and not sample.timestamps),
+            ("chain", is_chain(sample.stack, site)),
+            ("attributes", set(sample.attributes) == keys),
+            ("route", sample.attributes.get("http.route", "") == site["route"]),
+            ("link without a span, or an allocation in a span without", bool(sample.trace_id) == bool(site["route"])
+             or inuse and not sample.trace_id),
+            ("ids", not sample.trace_id or ids_fit(sample, site)),
+            ("age", not inuse or sample.attributes.get("otelprof.heap.age") in self.ages(window)),
+        ):
+            if not holds:
+                self.blame(what, sample)
+
+
+# ----------------------------------------------------------------------------------------------------- runs
+
+
+def window_of(windows, span):
+    """The window that a flush ended; the last one, if another ended in the same moment."""
+    return next((window for window in reversed(windows) if span[0] <= window.end <= span[1]), None)
+
+
+def add_up(look, windows, prefix):
+    """Sums and numbers of samples, by site and type and by route and type, of types that begin with `prefix`."""
+    sums, groups, routes, others = (collections.Counter() for _ in range(4))
+    for window in windows:
+        for sample in window.samples:
+            if not sample.type.startswith(prefix):
                 continue
-            sums[site["name"]][sample.type] += value
-            if sample.type in ("alloc_objects", "inuse_objects"):
-                judge_sample(sample, site, wrong)
-                events += 1
-    return sums, left, wrong, events
+            site = look.site_of(sample)
+            if not site:
+                others[sample.type] += 1
+                continue
+            look.sample(sample, site, window)
+            sums[site["name"], sample.type] += sample.count
+            groups[site["name"], sample.type] += 1
+            routes[sample.attributes.get("http.route", ""), sample.type] += sample.count
+    return sums, groups, routes, others
 
 
-def judge_sample(sample, site, wrong):
-    if not is_chain(sample.stack, site["name"]):
-        wrong["chain"] += 1
-        if wrong["chain"] <= 3:
-            print("     ", site["name"], [frame.function for frame in sample.stack], sample.attributes)
-    if sample.attributes.get("http.route", "") != site["route"]:
-        wrong["route"] += 1
-    linked = sample.trace_id != ""
-    if sample.type == "alloc_objects" and linked != bool(site["route"]):
-        wrong["link"] += 1
-    if linked and (not site["route"] or not sample.trace_id.endswith(site["trace"])):
-        wrong["trace"] += 1
-    if sample.type.startswith("inuse") and sample.attributes.get("otelprof.heap.age") != "<1m":
-        wrong["age"] += 1
-
-
-def run(judge, folder):
-    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
-    sums, left, wrong, groups = read(folder, facts)
+def judge_routes(judge, facts, sums, kind):
+    """All sites of a route together: sizes and all. Not of new blocks where the C library asks for some of its own."""
+    sizes = collections.defaultdict(list)
     for site in facts["sites"]:
-        judge.site(site, facts["interval"], sums[site["name"]])
-    others = left.pop(None, 0)
-    judge.say(f"{folder.name}: fired {facts['fired']}, {groups} groups, live in the end {dict(left)}, others {others}")
-    judge.expect(f"nothing of the sites is live in the end: {left}", not +left)
-    judge.expect(f"blocks of others that are followed in the end: {facts['left']}", facts["left"] < 20)
-    judge.expect(f"chains, routes, links and ages: {dict(wrong)}", not wrong)
-    for key in ("ring_full", "lost_frees", "live_lost", "thinned"):
-        judge.expect(f"{key} {facts[key]} = 0", facts[key] == 0)
-    judge.expect(f"fired {facts['fired']} = exported {facts['exported']}", facts["fired"] == facts["exported"])
+        sizes[site["route"]] += site["sizes"]
+    own = {site["route"] for site in facts["sites"] if site["asks_more"] and kind.startswith("alloc")}
+    for route, list_ in sizes.items():
+        truth = Truth(list_, facts["interval"], kind)
+        if route not in own and truth.variance and not truth.sure:
+            judge.score(f"route {route or '(none)'} {kind}", sums[route, kind], truth.exact, truth.variance)
 
 
-# ---------------------------------------------------------------------------------------------- self-test
-
-INTERVAL = 16384
-SIMULATED = [
-    {"name": "small", "sizes": [[64, 400000, 200000]]},
-    {"name": "mixed", "sizes": [[100, 60000, 30000], [3000, 6000, 3000]]},
-    {"name": "pages", "sizes": [[4096, 6000, 3000]]},
-    {"name": "large", "sizes": [[100000, 1000, 500]]},
-    {"name": "sure", "sizes": [[1 << 20, 40, 10]]},
-]
-
-
-def binomial(count, p):
-    """Good enough: the normal form, and never outside of what is possible."""
-    value = random.gauss(count * p, math.sqrt(count * p * (1 - p)))
-    return min(count, max(0, round(value)))
+def judge_sites(judge, facts, look, windows, prefix):
+    """All types with this prefix. Returns the sums by site."""
+    sums, groups, routes, _ = add_up(look, windows, prefix)
+    for kind in (kind for kind in UNITS if kind.startswith(prefix)):
+        for site in facts["sites"]:
+            truth = Truth(site["sizes"], facts["interval"], kind)
+            key = site["name"], kind
+            if site["asks_more"] and prefix == "alloc":
+                least = truth.exact - Z_MOST * math.sqrt(truth.variance)
+                judge.expect(f"{site['name']} {kind}: {sums[key]}, at least {truth.exact}", sums[key] >= least)
+            else:
+                judge.row(site["name"], kind, truth, sums[key], groups[key])
+        judge_routes(judge, facts, routes, kind)
+    return sums, groups
 
 
-def simulate(site, weight=None, keep=1.0, lost_frees=0, regular=False):
-    """What a sampler says; `weight(size, p)`, `keep` (share of samples that arrive) and the rest make it a wrong one."""
-    sums = collections.Counter()
-    for size, asked, live in site["sizes"]:
-        p = -math.expm1(-size / INTERVAL)
-        count = (lambda n: round(n * p)) if regular else (lambda n: binomial(n, p * keep))
-        chosen_live, chosen_freed = count(live), count(asked - live)
-        value = weight(size, p) if weight else 1 / p
-        sums["alloc_objects"] += (chosen_live + chosen_freed) * value
-        sums["alloc_space"] += (chosen_live + chosen_freed) * value * size
-        shown = chosen_live + round(chosen_freed * lost_frees)
-        sums["inuse_objects"] += shown * value
-        sums["inuse_space"] += shown * value * size
-    return sums
+def judge_leak(judge, facts, look, window, before, groups_before):
+    """All but the leak is freed: the same blocks of it are there as before, with their links, and nothing else."""
+    sums, groups, _, _ = add_up(look, [window], "inuse")
+    for site in facts["sites"]:
+        for kind in ("inuse_objects", "inuse_space"):
+            key = site["name"], kind
+            wanted = before[key] if site["outlives"] else 0
+            rounding = (groups[key] + groups_before[key]) / 2
+            judge.expect(f"{site['name']} {kind}: {sums[key]}, when all but the leak is freed, = {wanted}",
+                         abs(sums[key] - wanted) <= rounding)
+    bare = sum(not sample.trace_id for sample in window.samples for site in [look.site_of(sample)] if site)
+    judge.expect(f"live samples of the leak without a link: {bare}", bare == 0)
 
 
-def judged(**how):
-    judge = Judge(quiet=True)
-    for _ in range(60):
-        for site in SIMULATED:
-            judge.site(site, INTERVAL, simulate(site, **how))
-    judge.together()
-    return judge.failed
+def judge_end(judge, look, window):
+    """All is freed."""
+    sums, _, _, others = add_up(look, [window], "inuse")
+    judge.expect(f"live when all is freed: {dict(sums)}", not sums)
+    judge.expect(f"live samples of others in the end: {dict(others)}, at most {OTHERS_MOST} a type",
+                 all(count <= OTHERS_MOST for count in others.values()))
 
 
-def self_test():
-    random.seed(1)
-    wrong = {
-        "weights of the interval alone": {"weight": lambda size, p: INTERVAL / size},
-        "3 % of the samples missing": {"keep": 0.97},
-        "1 % of the frees missing": {"lost_frees": 0.01},
-        "every so many bytes, not at random": {"regular": True},
-    }
-    failures = 0
-    right = judged()
-    print(f"{'ok   ' if not right else 'FAIL '}a right sampler: {right} findings")
-    failures += right != 0
-    for name, how in wrong.items():
-        found = judged(**how)
-        print(f"{'ok   ' if found else 'FAIL '}{name}: {found} findings")
-        failures += not found
-    return failures != 0
+def judge_program(judge, facts):
+    """What the program says of itself and of the library."""
+    lost = {name: count for name, count in facts["losses"].items() if count}
+    judge.expect(f"lost: {lost}", not lost)
+    judge.expect(f"fired {facts['fired']} = chosen {facts['chosen']} = exported {facts['exported']}",
+                 facts["fired"] == facts["chosen"] == facts["exported"])
+    for site in facts["sites"]:
+        if site["moved"] or site["in_place"]:
+            judge.expect(f"{site['name']}: blocks moved {site['moved']} times, and stayed {site['in_place']} times",
+                         site["moved"] and site["in_place"])
 
 
-def main(arguments):
-    if arguments == ["--self-test"]:
-        return self_test()
+def judge_run(judge, name, facts, windows):
+    """One run: its facts, and its windows in order."""
+    look = Look(facts)
+    judge_program(judge, facts)
+    judge_sites(judge, facts, look, windows, "alloc")
+    all_live, leak_live, none_live = (window_of(windows, facts[key]) for key in ("all_live", "leak_live", "none_live"))
+    judge.expect(f"{name}: a window for each of three flushes", all_live and leak_live and none_live)
+    if all_live and leak_live and none_live:
+        sums, groups = judge_sites(judge, facts, look, [all_live], "inuse")
+        judge_leak(judge, facts, look, leak_live, sums, groups)
+        judge_end(judge, look, none_live)
+    for what, count in look.wrong.items():
+        judge.expect(f"{name}: {count} samples with a wrong {what}, the first: {look.example[what]}", False)
+    judge.say(f"{name}: {facts['chosen']} chosen, {len(windows)} windows, "
+              f"{sum(len(window.samples) for window in windows)} samples, {len(judge.failures)} failures so far")
+
+
+def read(folder):
+    """The windows of a run, in the order of their ends, and what their counters add up to."""
+    windows, counters = [], collections.Counter()
+    for _, _, request in decode.load([folder / "out"]):
+        ends = [profile.time_unix_nano + profile.duration_nano for _, _, profile in decode.profiles(request)]
+        counters.update(profile_counters(request))
+        if ends:
+            windows.append(Window(max(ends), list(decode.samples(request))))
+    return sorted(windows, key=lambda window: window.end), counters
+
+
+def main(folders):
     judge = Judge()
-    for folder in arguments:
-        run(judge, pathlib.Path(folder))
+    for folder in map(pathlib.Path, folders):
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        windows, counters = read(folder)
+        judge_run(judge, folder.name, facts, windows)
+        judge.expect(f"{folder.name}: chosen {facts['chosen']} = counted in the files {counters['otelprof.heap.samples']}",
+                     facts["chosen"] == counters["otelprof.heap.samples"])
     judge.together()
-    print(f"{judge.failed} findings")
-    return judge.failed != 0
+    return 1 if judge.failures else 0
 
 
 if __name__ == "__main__":
