@@ -16,7 +16,7 @@
 #define NAME_MAX_BYTES 64 /* longer names are no hooks */
 
 struct tables {
-    const ElfW(Sym) * symbols;
+    uint64_t symbols;
     const char *strings;
     uint64_t string_bytes;
     uint64_t data, data_bytes;   /* DT_RELA */
@@ -30,13 +30,13 @@ static uint64_t absolute(const struct otp_object *object, uint64_t value) {
 
 static bool find_tables(const struct otp_object *object, struct tables *tables) {
     memset(tables, 0, sizeof(*tables));
-    uint64_t symbols = 0, strings = 0;
+    uint64_t strings = 0;
     if (!object->dynamic)
         return false;
     for (const ElfW(Dyn) *entry = object->dynamic; entry->d_tag != DT_NULL; entry++) {
         switch (entry->d_tag) {
         case DT_SYMTAB:
-            symbols = absolute(object, entry->d_un.d_ptr);
+            tables->symbols = absolute(object, entry->d_un.d_ptr);
             break;
         case DT_STRTAB:
             strings = absolute(object, entry->d_un.d_ptr);
@@ -64,14 +64,19 @@ static bool find_tables(const struct otp_object *object, struct tables *tables) 
             break;
         }
     }
-    tables->symbols = (const void *)symbols; /* NOLINT(performance-no-int-to-ptr): as the loader says */
-    tables->strings = (const void *)strings; /* NOLINT(performance-no-int-to-ptr) */
-    return symbols && strings && otp_object_has(object, strings, tables->string_bytes, PF_R);
+    tables->strings = (const void *)strings; /* NOLINT(performance-no-int-to-ptr): as the loader says */
+    return tables->symbols && strings && otp_object_has(object, strings, tables->string_bytes, PF_R);
+}
+
+/* True if `size` bytes of aligned entries lie in the object. */
+static bool is_table(const struct otp_object *object, uint64_t address, uint64_t size) {
+    return address % sizeof(uint64_t) == 0 && otp_object_has(object, address, size, PF_R);
 }
 
 static const ElfW(Sym) * symbol_at(const struct otp_object *object, const struct tables *tables, uint64_t index) {
-    const ElfW(Sym) *symbol = &tables->symbols[index];
-    return otp_object_has(object, (uintptr_t)symbol, sizeof(*symbol), PF_R) ? symbol : NULL;
+    uint64_t address = tables->symbols + index * sizeof(ElfW(Sym));
+    return is_table(object, address, sizeof(ElfW(Sym))) ? (const void *)address /* NOLINT(performance-no-int-to-ptr) */
+                                                        : NULL;
 }
 
 /* The name of a symbol that is short enough, or NULL. */
@@ -86,7 +91,7 @@ static const char *name_of(const struct tables *tables, const ElfW(Sym) * symbol
 static void take_words(const struct otp_object *object, const struct tables *tables, uint64_t start, uint64_t bytes,
                        otp_word_fn take, void *user) {
     const ElfW(Rela) *relocation = (const void *)start; /* NOLINT(performance-no-int-to-ptr) */
-    if (!bytes || !otp_object_has(object, start, bytes, PF_R))
+    if (!bytes || !is_table(object, start, bytes))
         return;
     for (uint64_t i = 0; i < bytes / sizeof(*relocation); i++, relocation++) {
         uint64_t type = ELF64_R_TYPE(relocation->r_info);

@@ -139,6 +139,11 @@ static void take_word(void *user, const struct otp_word *word) {
         scan->patched->words[scan->patched->count++] = (struct patched_word){word->address, hook};
 }
 
+/* False: another object has come to lie where that of the list was, and it is smaller. */
+static bool there(const struct otp_object *object, const struct patched_word *word) {
+    return otp_object_has(object, (uintptr_t)word->address, sizeof(*word->address), PF_W);
+}
+
 /* True if the word lies in what the loader has made read-only. */
 static bool inside(const struct patched_word *word, uint64_t start, size_t size) {
     return (uintptr_t)word->address - start < size;
@@ -155,6 +160,8 @@ static void write_words(const struct otp_object *object, const struct patched *p
     otp_object_relro(object, &start, &size);
     for (size_t i = 0; i < patched->count; i++) {
         const struct patched_word *word = &patched->words[i];
+        if (!there(object, word))
+            continue;
         uint64_t value = load(word->address), hook = hook_value(word->hook);
         if (to_hook ? value == hook : value != hook) /* also where somebody has put something else there */
             continue;
@@ -172,8 +179,9 @@ static void write_words(const struct otp_object *object, const struct patched *p
 }
 
 /* True if the words still lead to hooks: the object is the one that was looked at, and not loaded anew. */
-static bool as_left(const struct patched *patched) {
-    return patched->count && load(patched->words[0].address) == hook_value(patched->words[0].hook);
+static bool as_left(const struct otp_object *object, const struct patched *patched) {
+    const struct patched_word *first = patched->words;
+    return patched->count && there(object, first) && load(first->address) == hook_value(first->hook);
 }
 
 static void look_at(const struct otp_object *object, bool unloaded) {
@@ -185,7 +193,7 @@ static void look_at(const struct otp_object *object, bool unloaded) {
     }
     if (!otp_object_pin(object, &pin))
         return; /* it is gone already */
-    if (!patched || !as_left(patched)) {
+    if (!patched || !as_left(object, patched)) {
         if (!patched)
             patched = add(object);
         if (patched) {
