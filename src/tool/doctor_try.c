@@ -22,6 +22,8 @@
 #define TRIAL_RATE_HZ 999
 #define TRIAL_BURN_NS 300000000u /* about 300 samples */
 #define TRIAL_STOP_MS 5000
+#define TRIAL_BLOCKS 1024 /* 64 MiB: about 128 of them are chosen */
+#define TRIAL_BLOCK_BYTES 65536
 
 static int bpf(int command, union bpf_attr *attributes) {
     return (int)syscall(SYS_bpf, command, attributes, sizeof(*attributes));
@@ -141,20 +143,32 @@ static void print_diagnosis(void) {
     }
 }
 
-/* Starts, takes samples of itself, stops. */
-static bool try_library(void) {
+static int start(unsigned profiles, size_t *bytes) {
     struct otelprof_options options = OTELPROF_OPTIONS_INIT;
-    struct otelprof_stats stats;
-    size_t bytes = 0;
     options.service_name = "otelprof-doctor";
-    options.profiles = OTELPROF_CPU;
+    options.profiles = profiles;
     options.rate_hz = TRIAL_RATE_HZ;
     options.start_timeout_ms = 10000;
     options.publish_context = 0;
     options.export_bytes = discard;
-    options.export_user = &bytes;
+    options.export_user = bytes;
+    return otelprof_init(&options);
+}
+
+static int stop(struct otelprof_stats *stats) {
+    int error = otelprof_shutdown(TRIAL_STOP_MS);
+    memset(stats, 0, sizeof(*stats));
+    stats->size = sizeof(*stats);
+    otelprof_stats(stats);
+    return error;
+}
+
+/* Starts, takes samples of itself, stops. */
+static bool try_library(void) {
+    struct otelprof_stats stats;
+    size_t bytes = 0;
     uint64_t before = now_ns(CLOCK_MONOTONIC);
-    int error = otelprof_init(&options);
+    int error = start(OTELPROF_CPU, &bytes);
     double start_ms = (double)(now_ns(CLOCK_MONOTONIC) - before) / 1e6;
     if (error) {
         doctor_line(DOCTOR_MISSING, "otelprof itself", NULL, "%s", otelprof_strerror(error));
@@ -162,10 +176,7 @@ static bool try_library(void) {
         return false;
     }
     burn();
-    error = otelprof_shutdown(TRIAL_STOP_MS);
-    memset(&stats, 0, sizeof(stats));
-    stats.size = sizeof(stats);
-    otelprof_stats(&stats);
+    error = stop(&stats);
     unsigned long long fired = stats.samples_fired, exported = stats.samples_exported;
     if (error || !exported || !bytes) {
         doctor_line(DOCTOR_MISSING, "otelprof itself", NULL, "started, but %llu samples came and %llu left (%s)", fired,
@@ -178,6 +189,33 @@ static bool try_library(void) {
                 start_ms, fired, TRIAL_BURN_NS / 1e6, TRIAL_RATE_HZ, exported,
                 (unsigned long long)stats.stack_stops[OTELPROF_STOP_COMPLETE]);
     return true;
+}
+
+/* Something for the profile of memory to see; the compiler may not leave it out. */
+static void allocate(void) {
+    for (size_t i = 0; i < TRIAL_BLOCKS; i++) {
+        void *volatile block = malloc(TRIAL_BLOCK_BYTES);
+        free(block);
+    }
+}
+
+/* The profile of memory: needs no privilege of its own, but calls that go through words of the loader. */
+static void try_heap(void) {
+    struct otelprof_stats stats;
+    size_t bytes = 0;
+    int error = start(OTELPROF_HEAP, &bytes);
+    if (error) {
+        doctor_line(DOCTOR_NOTE, "heap profile", NULL, "%s", otelprof_strerror(error));
+        print_diagnosis();
+        return;
+    }
+    allocate();
+    error = stop(&stats);
+    unsigned long long chosen = stats.heap_samples;
+    doctor_line(!error && chosen ? DOCTOR_OK : DOCTOR_NOTE, "heap profile", NULL,
+                "%llu of %d blocks of %d KiB chosen, %llu bytes of profiles%s%s", chosen, TRIAL_BLOCKS,
+                TRIAL_BLOCK_BYTES / 1024, (unsigned long long)bytes, error ? ": " : "",
+                error ? otelprof_strerror(error) : "");
 }
 
 /* What switches profiling off on purpose is told, and not in the way of the trial. */
@@ -198,5 +236,8 @@ bool doctor_try(void) {
             "a kernel with CONFIG_BPF_EVENTS");
     lift_switch("OTEL_SDK_DISABLED");
     lift_switch("OTELPROF_DISABLED");
-    return try_library();
+    if (!try_library())
+        return false;
+    try_heap();
+    return true;
 }
