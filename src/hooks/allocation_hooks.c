@@ -24,8 +24,14 @@ _Thread_local struct otp_allocation_thread otp_allocation_thread __attribute__((
 
 /* ------------------------------------------------------------------------------------------- slow and rare */
 
-static uint64_t seed_of_thread(void) {
-    return (atomic_fetch_add_explicit(&otp_hook_state()->seed, 1, memory_order_relaxed) + 1) * 0xd6e8feb86659fd93u;
+/* Once a run and thread, so that workers which were forked from one master do not choose alike. */
+static OTP_HOOK_FUNCTION void seed(struct otp_allocation_thread *self) {
+    struct otp_hook_state *state = otp_hook_state();
+    uint64_t run = atomic_load_explicit(&state->run, memory_order_relaxed);
+    if (self->run == run)
+        return;
+    self->run = run;
+    self->sampler.random = (atomic_fetch_add_explicit(&state->seed, 1, memory_order_relaxed) + 1) * 0xd6e8feb86659fd93u;
 }
 
 /* A request over the budget: the interval by which it is chosen, or 0. */
@@ -40,8 +46,8 @@ static OTP_HOOK_FUNCTION __attribute__((noinline)) uint64_t look(size_t size) {
     }
     if (otp_hook_on(OTP_HOOK_HEAP) && !otp_thread_is_ours)
         interval = atomic_load_explicit(&otp_hook_state()->interval, memory_order_relaxed);
-    if (interval && !self->sampler.random)
-        self->sampler.random = seed_of_thread();
+    if (interval)
+        seed(self);
     return otp_sampler_look(&self->sampler, size, interval);
 }
 

@@ -4,6 +4,7 @@
 #define OTP_HOOKS_ALLOCATION_HOOKS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "hooks/heap_sampler.h"
 
@@ -11,7 +12,8 @@
  * reserve of such storage is used up ("cannot allocate memory in static TLS block"). */
 struct otp_allocation_thread {
     struct otp_sampler sampler;
-    bool inside; /* recording: an allocation now comes from a signal handler */
+    uint64_t run; /* the one in which its generator was seeded; a child's differs from its parent's */
+    bool inside;  /* recording: an allocation now comes from a signal handler */
 };
 extern _Thread_local struct otp_allocation_thread otp_allocation_thread __attribute__((tls_model("initial-exec")));
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hooks/heap.h"
 
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "hooks/heap_sampler.h"
 #include "hooks/hook_state.h"
@@ -23,8 +25,10 @@ void otp_heap_remove(void) { otp_patch_remove(); }
 
 void otp_heap_enable(uint64_t interval_bytes) {
     otp_heap_set_interval(interval_bytes);
-    /* Each run of the program is another sample of the same allocations. */
-    atomic_fetch_add(&otp_hook_state()->seed, otp_clock_ns(CLOCK_REALTIME) << 16);
+    /* Each run of the program, and each worker of it, is another sample of the same allocations. */
+    uint64_t run = otp_clock_ns(CLOCK_REALTIME) << 16 ^ (uint64_t)getpid();
+    atomic_fetch_add(&otp_hook_state()->seed, run);
+    atomic_store(&otp_hook_state()->run, run);
     atomic_fetch_or(&otp_hook_state()->enabled, OTP_HOOK_HEAP);
 }
 

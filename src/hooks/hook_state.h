@@ -35,9 +35,10 @@ enum otp_hook_counter {
 struct otp_stack_list;
 
 struct otp_hook_state {
-    _Atomic uint32_t enabled;                         /* enum otp_hook_type */
-    _Atomic uint64_t interval;                        /* mean distance of samples in bytes */
-    _Atomic uint64_t seed;                            /* one up for each thread that draws */
+    _Atomic uint32_t enabled;  /* enum otp_hook_type */
+    _Atomic uint64_t interval; /* mean distance of samples in bytes */
+    _Atomic uint64_t seed;     /* one up for each thread that draws */
+    _Atomic uint64_t run;      /* differs each time that it is enabled, and from process to process */
     _Atomic(const struct otp_tables_memory *) tables; /* NULL: walks have no tables */
     _Atomic(const struct otp_walker *) walker;        /* who walks instead of us; NULL: nobody */
     _Atomic(const struct otp_stack_list *) stacks;    /* NULL: none known */

@@ -95,10 +95,27 @@ static const struct range *range_above(uint64_t address) {
     return low < count ? &list->ranges[low] : NULL;
 }
 
+/* The C library keeps it above a thread's stack, in the same mapping (nptl/allocatestack.c of glibc). */
+static uint64_t thread_control_block(void) {
+#if defined(__x86_64__)
+    uint64_t self; /* "the TCB's first word points to itself": System V ABI of x86-64, ELF TLS */
+    __asm__("movq %%fs:0, %0" : "=r"(self));
+    return self;
+#else
+    return (uint64_t)(uintptr_t)__builtin_thread_pointer();
+#endif
+}
+
+/*
+ * A thread on its own stack is sure of all of it up to its control block, whatever the list says: that is as old as the
+ * last look, and the neighbours of a mapping may be gone since.
+ */
 uint64_t otp_stack_end(uint64_t sp) {
     const struct range *range = range_above(sp);
-    if (range && (sp >= range->start || (range->grows && range->start - sp < GUARD_GAP - PAGE)))
-        return range->end;
+    if (range && (sp >= range->start || (range->grows && range->start - sp < GUARD_GAP - PAGE))) {
+        uint64_t block = thread_control_block() & ~(uint64_t)7;
+        return block > sp && block < range->end ? block : range->end;
+    }
     otp_hook_count(OTP_HOOK_UNBOUNDED);
     atomic_store_explicit(&otp_hook_state()->stacks_wanted, true, memory_order_relaxed);
     return (sp | (PAGE - 1)) + 1;

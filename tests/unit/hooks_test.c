@@ -581,6 +581,67 @@ START_TEST(children) {
 }
 END_TEST
 
+#define DRAWS 256
+
+/* Which of `DRAWS` equal blocks are chosen in a worker that begins its own profile, as bits into `chosen`. */
+static void worker(uint8_t *chosen) {
+    otp_heap_forked_child();
+    NEED(otp_fork_guard_arm() == 0 && otp_heap_install(LIVE_MAX) == 0);
+    otp_heap_enable(65536);
+    for (int i = 0; i < DRAWS; i++) {
+        drain();
+        kept = malloc(40000);
+        free(kept);
+        drain();
+        for (size_t at = 0; at < seen.count; at++)
+            chosen[i] |= seen.records[at].weight == 40000;
+    }
+}
+
+START_TEST(workers_choose_apart) {
+    uint8_t *chosen = mmap(NULL, 2 * DRAWS, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    NEED(chosen != MAP_FAILED);
+    begin(65536);
+    for (int i = 0; i < 2; i++) {
+        int status;
+        pid_t pid = fork();
+        if (!pid) {
+            worker(chosen + (size_t)i * DRAWS);
+            _exit(0);
+        }
+        NEED(waitpid(pid, &status, 0) == pid && status == 0);
+    }
+    end();
+    unsigned first = 0, second = 0, apart = 0;
+    for (int i = 0; i < DRAWS; i++) {
+        first += chosen[i];
+        second += chosen[DRAWS + i];
+        apart += chosen[i] != chosen[DRAWS + i];
+    }
+    ck_assert_uint_ge(first, DRAWS / 4); /* 117 are expected, and 127 apart; 8 is a standard deviation */
+    ck_assert_uint_ge(second, DRAWS / 4);
+    ck_assert_uint_ge(apart, DRAWS / 4);
+}
+END_TEST
+
+static void *end_of_own_stack(void *unused) {
+    int local;
+    (void)unused;
+    NEED(otp_stack_ranges_look(soon()));
+    NEED(otp_stack_end((uint64_t)(uintptr_t)&local) == (uint64_t)pthread_self());
+    return NULL;
+}
+
+START_TEST(end_of_a_threads_stack) {
+    pthread_t thread;
+    begin(1);
+    NEED(pthread_create(&thread, NULL, end_of_own_stack, NULL) == 0);
+    NEED(pthread_join(thread, NULL) == 0);
+    end();
+}
+END_TEST
+
 OTP_TEST_MAIN("hooks", 120, each_function, stacks_and_spans, deep_stacks, answers_and_errno, reallocations,
               addresses_as_data, words_come_and_go, the_account_is_exact, tiny_stacks_and_destructors,
-              our_own_threads_are_left_alone, coroutines, signal_stacks, inside_a_hook, ends_of_stacks, children)
+              our_own_threads_are_left_alone, coroutines, signal_stacks, inside_a_hook, ends_of_stacks,
+              end_of_a_threads_stack, children, workers_choose_apart)
