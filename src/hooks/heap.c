@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hooks/heap.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -8,12 +9,22 @@
 #include "hooks/hook_state.h"
 #include "hooks/live_blocks.h"
 
-int otp_heap_install(uint32_t live_max) {
+/* Two threads of the host may switch it on at once. Held for a few mappings: never while the loader is asked. */
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
+static int make_memory(uint32_t live_max) {
+    pthread_mutex_lock(&making);
     int result = otp_hook_state_make();
     if (!result)
         result = otp_hook_ring_make();
     if (!result)
         result = otp_live_make(live_max);
+    pthread_mutex_unlock(&making);
+    return result;
+}
+
+int otp_heap_install(uint32_t live_max) {
+    int result = make_memory(live_max);
     if (!result)
         result = otp_patch_install();
     if (result)
@@ -47,4 +58,7 @@ void otp_heap_set_interval(uint64_t interval_bytes) {
 
 uint64_t otp_heap_interval(void) { return atomic_load(&otp_hook_state()->interval); }
 
-void otp_heap_forked_child(void) { otp_patch_forked_child(); }
+void otp_heap_forked_child(void) {
+    pthread_mutex_init(&making, NULL); /* another thread of the parent may have held it */
+    otp_patch_forked_child();
+}

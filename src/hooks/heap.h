@@ -16,7 +16,8 @@
 
 /*
  * Makes what hooks need, with room for `live_max` live blocks, and has the words of all objects lead to them; they stay
- * idle until otp_heap_enable(). 0, OTELPROF_E_MEMORY, OTELPROF_E_KERNEL, with a sentence.
+ * idle until otp_heap_enable(). 0, OTELPROF_E_MEMORY, OTELPROF_E_KERNEL, with a sentence. Any
+ * thread of the host.
  */
 int otp_heap_install(uint32_t live_max);
 

@@ -641,7 +641,30 @@ START_TEST(end_of_a_threads_stack) {
 }
 END_TEST
 
+static void *install(void *unused) {
+    (void)unused;
+    NEED(otp_heap_install(LIVE_MAX) == 0);
+    return NULL;
+}
+
+/* ThreadSanitizer says so if they do not keep apart. */
+START_TEST(installed_by_many_at_once) {
+    pthread_t threads[4];
+    NEED(otp_fork_guard_arm() == 0);
+    for (int i = 0; i < 4; i++)
+        NEED(pthread_create(&threads[i], NULL, install, NULL) == 0);
+    for (int i = 0; i < 4; i++)
+        NEED(pthread_join(threads[i], NULL) == 0);
+    begin(1);
+    void *block = malloc(77777);
+    const struct otp_record *record = record_of(77777);
+    NEED(record && record->place != OTP_LIVE_NOWHERE && otp_live_is(record->place, record->block));
+    free(block);
+    end();
+}
+END_TEST
+
 OTP_TEST_MAIN("hooks", 120, each_function, stacks_and_spans, deep_stacks, answers_and_errno, reallocations,
               addresses_as_data, words_come_and_go, the_account_is_exact, tiny_stacks_and_destructors,
               our_own_threads_are_left_alone, coroutines, signal_stacks, inside_a_hook, ends_of_stacks,
-              end_of_a_threads_stack, children, workers_choose_apart)
+              end_of_a_threads_stack, children, workers_choose_apart, installed_by_many_at_once)
