@@ -5,7 +5,8 @@
 
 An allocation of S bytes is chosen with p = 1 - exp(-S/R) and counts 1/p: unbiased, with variance (1-p)/p for objects and
 S^2 (1-p)/p for bytes. A row is judged as a normal deviate where at least 400 blocks are chosen and at least 100 are not
-(the fewer, the more lopsided: with 2 not chosen, one right run in 1,000 is beyond 4.5); one in which all are chosen with
+(the fewer, the more lopsided: with 2 not chosen, one right run in 1,000 is beyond 4.5), and no sample of it counts for
+more than a standard deviation; one in which all are chosen with
 p > 0.9999 is compared exactly.
 """
 
@@ -35,7 +36,7 @@ class Truth:
     """What one type should say of some sites, and how much it may scatter."""
 
     def __init__(self, sizes, interval, kind):
-        self.exact = self.variance = self.chosen = self.missed = self.excess = 0
+        self.exact = self.variance = self.chosen = self.missed = self.excess = self.heaviest = 0
         self.sure = True
         for size, asked, live in sizes:
             count = live if kind.startswith("inuse") else asked
@@ -45,6 +46,7 @@ class Truth:
             p = -math.expm1(-size / interval)
             self.exact += count * value
             self.variance += count * value * value * (1 - p) / p
+            self.heaviest = max(self.heaviest, value / p)
             self.chosen += count * p
             self.missed += count * (1 - p)
             self.excess += count * value * (1 / p - 1)  # where all are chosen
@@ -91,7 +93,7 @@ class Judge:
             self.expect(f"{name} {kind}: {measured} = {truth.exact}, exactly", abs(measured - truth.exact) <= most)
             return
         self.expect(f"{name} {kind}: {truth.chosen:.0f} samples >= {ROW_LEAST}, {truth.missed:.0f} missed >= {MISSED_LEAST}",
-                    truth.chosen >= ROW_LEAST and truth.missed >= MISSED_LEAST)
+                    truth.chosen >= ROW_LEAST and truth.missed >= MISSED_LEAST and truth.heaviest**2 <= truth.variance)
         self.scores[kind].append(self.score(f"{name} {kind}", measured, truth.exact, truth.variance))
         for i, value in enumerate((measured, truth.exact, truth.variance)):
             self.totals[kind, name][i] += value
