@@ -22,11 +22,29 @@
 
 enum otp_record_type {
     OTP_RECORD_CPU = 1,
-    OTP_RECORD_HEAP = 2, /* made in user space, by the thread that allocates */
+    OTP_RECORD_HEAP = 2,    /* made in user space, by the thread that allocates */
+    OTP_RECORD_WAIT = 3,    /* made in user space, by the thread that has waited */
+    OTP_RECORD_RELEASE = 4, /* made in user space, by the thread that let go of a lock that others wait for */
+};
+
+/* What is waited for. */
+enum otp_lock_kind {
+    OTP_LOCK_MUTEX = 1,
+    OTP_LOCK_READ, /* read/write lock: to read */
+    OTP_LOCK_WRITE,
+    OTP_LOCK_SPIN,
+    OTP_LOCK_CONDITION, /* from here on: work, not a lock */
+    OTP_LOCK_SEMAPHORE,
+    OTP_LOCK_JOIN,
+    OTP_LOCK_BARRIER,
+    OTP_LOCK_KINDS,
 };
 
 enum otp_record_flags {
-    OTP_RECORD_IN_KERNEL = 1, /* the thread was in the kernel */
+    OTP_RECORD_IN_KERNEL = 1,    /* the thread was in the kernel */
+    OTP_RECORD_TIMED_OUT = 2,    /* wait: it was given up at its time */
+    OTP_RECORD_INTERRUPTED = 4,  /* wait: a signal ended it */
+    OTP_RECORD_THINNED = 8,      /* wait: the release that ended it was left out on purpose */
 };
 
 /* Why the user stack ends; the same numbers as enum otelprof_stack_stop. */
@@ -50,22 +68,31 @@ struct otp_record {
     uint16_t kernel_frames; /* count */
     uint16_t user_frames;   /* count */
     uint32_t tgid;          /* as the kernel sees it; heap: 0 */
-    uint32_t tid;           /* as the thread's own PID namespace numbers it; heap: 0 */
+    /* As the thread's own PID namespace numbers it; heap: 0; wait: of who had the lock when it began, if known. */
+    uint32_t tid;
     union {
         uint32_t cpu;
         uint32_t place; /* heap: of the block in the table of live blocks; UINT32_MAX: it is not followed */
+        uint32_t kind;  /* wait, release: enum otp_lock_kind */
     };
     uint16_t flags;        /* enum otp_record_flags */
     uint16_t context_size; /* bytes */
     uint32_t directory;    /* otp_control.directory that the walk used: says which modules were where */
-    uint32_t reserved;
+    uint32_t thinning; /* release: it stands for 2 to the power of this */
     union {
         uint64_t time_ns; /* the kernel's monotonic clock */
         uint64_t block;   /* heap: the block's word at its place */
+        uint64_t lock;    /* wait, release: address of what was waited for */
     };
-    uint64_t weight;   /* what the sample stands for: CPU time in ns; heap: bytes that were asked for */
+    uint64_t weight;   /* what the sample stands for: CPU time in ns; heap: bytes that were asked for; wait: ns waited */
     uint64_t interval; /* sampling interval by which it was taken: ns; heap: bytes */
-    char thread_name[16];
+    union {
+        char thread_name[16];
+        struct {
+            uint64_t mass;    /* wait: what it was chosen by, ns */
+            uint64_t release; /* wait: number of the release that ended it, 0 if that was not seen; release: its own */
+        };
+    };
 };
 _Static_assert(sizeof(struct otp_record) == 72, "header of a record");
 

@@ -88,13 +88,13 @@ enum otelprof_state {
     OTELPROF_STATE_STOPPED = 4,  /* after otelprof_shutdown(); otelprof_init() starts anew */
 };
 
-/* Profile types, as bits. This release takes OTELPROF_CPU and OTELPROF_HEAP; the others are refused with
+/* Profile types, as bits. This release takes OTELPROF_CPU, OTELPROF_HEAP and OTELPROF_LOCK; the others are refused with
  * OTELPROF_E_INVALID. */
 enum otelprof_profile_type {
     OTELPROF_CPU = 1,
     OTELPROF_WALL = 2,
     OTELPROF_HEAP = 4, /* see "heap" below */
-    OTELPROF_LOCK = 8,
+    OTELPROF_LOCK = 8, /* see "locks" below */
     OTELPROF_THREADS = 16,
 };
 
@@ -246,7 +246,11 @@ struct otelprof_options {
      * three quarters of that are live, the interval doubles, and half of them are left out. Each may take 350 bytes of
      * memory, beside memory_limit_bytes. */
     int64_t heap_live_max;
-    int64_t heap_capture; /* OTELPROF_HEAP_CAPTURE=user|bpf: enum otelprof_heap_capture; default user */
+    int64_t heap_capture; /* OTELPROF_HEAP_CAPTURE=user|bpf: enum otelprof_heap_capture, of locks too; default user */
+
+    /* OTELPROF_LOCK_INTERVAL: mean distance in nanoseconds of waiting between two waits that the lock profile takes, 1 to
+     * 2^40; default 100000. It doubles where there are more than 2,000 a second, and comes back. */
+    int64_t lock_interval_ns;
 };
 
 #define OTELPROF_OPTIONS_INIT                                                                                          \
@@ -255,7 +259,7 @@ struct otelprof_options {
             OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET,            \
             OTELPROF_UNSET, NULL, OTELPROF_UNSET, NULL, OTELPROF_UNSET, NULL, NULL, NULL, OTELPROF_UNSET,              \
             OTELPROF_UNSET, NULL, NULL, OTELPROF_UNSET, OTELPROF_UNSET, NULL, NULL, OTELPROF_UNSET, NULL, NULL,        \
-            OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET                                             \
+            OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET                             \
     }
 
 /*
@@ -331,6 +335,46 @@ OTELPROF_API int otelprof_disable(uint32_t mask);
  * Any thread. Since 0.1.
  */
 OTELPROF_API int otelprof_heap_interval(uint64_t bytes);
+
+/* --------------------------------------------------------------------------------------------- locks */
+
+/*
+ * The lock profile says who waits for which lock, who holds it, and for which spans: `contentions` and `delay` of the
+ * profile "block" count the waits by the stack and the span of the one who waited, those of the profile "mutex" the same
+ * waits by the stack and the span of the one who released the lock at last (as Go's do). All are estimates of the whole,
+ * from waits chosen with a probability that grows with their length.
+ *
+ * How it sees them: words through which loaded objects call pthread_mutex_lock, _timedlock, _clocklock and _unlock, the
+ * same of pthread_rwlock_ (to read and to write) and pthread_spin_, pthread_cond_wait and its kind, sem_wait and its
+ * kind, pthread_join and its kind, pthread_barrier_wait, and C11's mtx_, cnd_ and thrd_join are changed to lead through
+ * the library; std::mutex and the others of C++ are made of these. A lock that is free costs a nanosecond or two more;
+ * the clock is read only where a thread must wait. What the functions do and return is as before. (They lock by trying
+ * first: a lock order checker such as ThreadSanitizer's learns less from that.)
+ *
+ * Waiting for work is no contention: conditions, semaphores, joins and barriers are told apart by the attribute
+ * otelprof.lock.kind, and have an interval of their own; only mutexes, read/write locks and spin locks have a holder.
+ * The lock that a condition's wait takes again at its end is part of that wait. The owner's thread id, where the lock
+ * tells it (mutexes, and read/write locks held to write; not those held to read, and not spin locks) is
+ * otelprof.lock.owner.thread.id. Not seen: locks that are made of futexes directly (Go, Rust's std, folly), locks of the
+ * C library itself, and what is said above of objects that cannot be reached.
+ *
+ * otelprof_disable(OTELPROF_LOCK) puts the words back. otelprof_shutdown() leaves them.
+ */
+
+/*
+ * Sets the mean distance in nanoseconds of waiting between two samples, from now on. 0; OTELPROF_E_INVALID outside of 1
+ * to 2^40; OTELPROF_E_STATE if the lock profile is not on. Any thread. Since 0.1.
+ */
+OTELPROF_API int otelprof_lock_interval(uint64_t nanoseconds);
+
+/*
+ * Gives the lock at that address (a mutex, a condition, ...) a name of at most 63 bytes, which is copied; NULL or ""
+ * takes it back, which a lock that is destroyed should do. A lock without a name is known by the global variable it lies
+ * in, or else by the function that waited for it first. Works in every state, also before otelprof_init(); lasts until
+ * the process ends. 0; OTELPROF_E_INVALID: `lock` is NULL; OTELPROF_E_LIMIT: 1,024 locks have names. Any thread, but no
+ * signal handler. Since 0.1.
+ */
+OTELPROF_API int otelprof_lock_name(const volatile void *lock, const char *name);
 
 /* --------------------------------------------------------------------------------------------- spans */
 
@@ -446,7 +490,7 @@ enum otelprof_stack_stop {
 struct otelprof_stats {
     size_t size; /* set by the caller: sizeof(struct otelprof_stats) */
 
-    uint64_t samples_fired; /* clock events on a thread of this process, own threads not included; and heap_samples */
+    uint64_t samples_fired; /* clock events on a thread of this process, own threads not included; heap_samples, lock_samples, lock_holders */
     uint64_t samples_own_thread; /* clock events on threads of the library and of libcurl: never exported */
     uint64_t samples_expected;   /* CPU time of the process x rate, own threads not included */
     uint64_t samples_exported;   /* delivered: taken by the receiver or the export callback, or written to a file */
@@ -508,6 +552,15 @@ struct otelprof_stats {
     uint64_t hook_words;            /* that lead to hooks now */
     uint64_t hook_words_failed;     /* that could not be changed */
     uint64_t hook_words_foreign;    /* that led elsewhere already, and were left alone */
+
+    uint64_t lock_samples;          /* waits that were chosen; part of samples_fired */
+    uint64_t lock_holders;          /* of those: credited to the thread that ended them; part of samples_fired too */
+    uint64_t lock_holders_unseen;   /* of those, waits for locks: who ended them was not seen */
+    uint64_t lock_holders_thinned;  /* of those: left out, which other holders make up for */
+    uint64_t lock_holders_lost;     /* records of holders that found no buffer free */
+    uint64_t lock_unpublished;      /* waits that holders could not see: too many at once */
+    uint64_t lock_interval_ns;      /* in force now, of locks; 0: off */
+    uint64_t lock_work_interval_ns; /* and of conditions, semaphores, joins, barriers */
 };
 
 /*

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "capture/capture.h"
 #include "core/heap_keeper.h"
+#include "core/lock_keeper.h"
 #include "core/intake.h"
 #include "core/statistics.h"
 #include "core/table_keeper.h"
@@ -75,7 +76,8 @@ static void add_intake(struct otelprof_stats *stats, const struct otp_intake *in
 }
 
 void otp_account_show(struct otp_account *account, const struct otp_capture *capture, const struct otp_intake *intake,
-                      const struct otp_table_keeper *keeper, const struct otp_heap_keeper *heap) {
+                      const struct otp_table_keeper *keeper, const struct otp_heap_keeper *heap,
+                      const struct otp_lock_keeper *locks) {
     if (capture) {
         struct otp_cpu_counters counters;
         otp_capture_counters(capture, &counters);
@@ -87,6 +89,7 @@ void otp_account_show(struct otp_account *account, const struct otp_capture *cap
     add_intake(&stats, intake);
     otp_table_keeper_stats(keeper, &stats);
     otp_heap_keeper_stats(heap, &stats);
+    otp_lock_keeper_stats(locks, &stats);
     stats.own_cpu_ns = otp_clock_ns(CLOCK_THREAD_CPUTIME_ID);
     otp_context_stats(&stats);
     pthread_mutex_lock(&account->lock);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <semaphore.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -15,6 +16,7 @@
 #include "context/process_context.h"
 #include "core/account.h"
 #include "core/heap_keeper.h"
+#include "core/lock_keeper.h"
 #include "core/intake.h"
 #include "core/kernel_mapping.h"
 #include "core/notes.h"
@@ -22,8 +24,11 @@
 #include "core/resource.h"
 #include "core/seccomp.h"
 #include "core/settings.h"
+#include "core/stack_watch.h"
 #include "core/table_keeper.h"
 #include "export/worker.h"
+#include "hooks/hook_ring.h"
+#include "record.h"
 
 #define DRAIN_MS 200     /* how long records may lie in the ring */
 #define DRAIN_SOON_MS 10 /* the same for a second after hooks had much to say */
@@ -53,6 +58,8 @@ struct otp_engine {
     struct otp_kernel_mapping kernel;
     struct otp_intake intake;
     struct otp_heap_keeper heap;
+    struct otp_lock_keeper locks;
+    struct otp_stack_watch stacks;
     struct otp_account account;
     struct otp_notes notes;
 
@@ -62,6 +69,7 @@ struct otp_engine {
     int64_t monotonic_minus_clock_ns; /* CLOCK_MONOTONIC here less the programs' clock: apart in a time namespace */
     uint64_t window_end_ns;           /* CLOCK_MONOTONIC: when the window is due */
     unsigned export_filters;          /* seccomp filters of the export thread at its start */
+    uint64_t hooks_drained_ns;        /* unix: when the hooks' records were taken in last */
     uint64_t hooks_busy_until_ns;     /* CLOCK_MONOTONIC: a second after there were many records of hooks */
     uint64_t random;                  /* state of the jitter */
 };
@@ -77,7 +85,8 @@ void otp_engine_stats(struct otp_engine *engine, struct otelprof_stats *stats) {
 }
 
 static void show_counters(struct otp_engine *engine) {
-    otp_account_show(&engine->account, engine->capture, &engine->intake, &engine->keeper, &engine->heap);
+    otp_account_show(&engine->account, engine->capture, &engine->intake, &engine->keeper, &engine->heap,
+                     &engine->locks);
 }
 
 static void count_expected(struct otp_engine *engine) { otp_account_expect(&engine->account, engine->sampling); }
@@ -118,7 +127,7 @@ static size_t window_limit(const struct otp_engine *engine) {
 /* A window that starts at `start_ns`, unix time. */
 static void open_window(struct otp_engine *engine, uint64_t start_ns) {
     const struct otelprof_options *options = &engine->settings->options;
-    uint64_t interval = otp_heap_keeper_interval(&engine->heap);
+    uint64_t interval = otp_heap_keeper_interval(&engine->heap), wait = otp_lock_keeper_interval(&engine->locks);
     const struct otp_window_config config = {
         .memory_limit_bytes = window_limit(engine),
         .detail = (enum otelprof_detail)options->detail,
@@ -126,7 +135,11 @@ static void open_window(struct otp_engine *engine, uint64_t start_ns) {
                    [OTP_PROFILE_ALLOC_OBJECTS] = interval,
                    [OTP_PROFILE_ALLOC_SPACE] = interval,
                    [OTP_PROFILE_INUSE_OBJECTS] = interval,
-                   [OTP_PROFILE_INUSE_SPACE] = interval},
+                   [OTP_PROFILE_INUSE_SPACE] = interval,
+                   [OTP_PROFILE_BLOCK_CONTENTIONS] = wait,
+                   [OTP_PROFILE_BLOCK_DELAY] = wait,
+                   [OTP_PROFILE_MUTEX_CONTENTIONS] = wait,
+                   [OTP_PROFILE_MUTEX_DELAY] = wait},
         .rung = "ebpf",
         .key_name = key_name,
     };
@@ -176,12 +189,30 @@ static void take_record(void *user, const void *record, size_t size) {
     end_full_window(engine);
 }
 
+static void take_hook_record(void *user, const void *bytes, size_t size) {
+    struct otp_engine *engine = user;
+    struct otp_record record = {.type = 0};
+    memcpy(&record, bytes, size < sizeof(record) ? size : sizeof(record));
+    if (record.type == OTP_RECORD_WAIT || record.type == OTP_RECORD_RELEASE)
+        otp_lock_keeper_take(&engine->locks, &engine->intake, bytes, size, engine->hooks_drained_ns);
+    else
+        otp_heap_keeper_take(&engine->heap, &engine->intake, bytes, size, engine->hooks_drained_ns);
+}
+
+static void drain_hooks(struct otp_engine *engine) {
+    engine->hooks_drained_ns = otp_clock_ns(CLOCK_REALTIME);
+    if (otp_hook_ring_drain(take_hook_record, engine) > MANY_HOOK_RECORDS)
+        engine->hooks_busy_until_ns = otp_clock_ns(CLOCK_MONOTONIC) + NANOS_PER_S;
+    otp_stack_watch_look(&engine->stacks, false);
+    otp_heap_keeper_settle(&engine->heap);
+    otp_lock_keeper_settle(&engine->locks);
+}
+
 static void drain(struct otp_engine *engine) {
     otp_table_keeper_rescan_if_wanted(&engine->keeper, engine->sampling);
     otp_capture_drain(engine->capture, take_record, engine);
     otp_table_keeper_rearm(&engine->keeper);
-    if (otp_heap_keeper_drain(&engine->heap, &engine->intake) > MANY_HOOK_RECORDS)
-        engine->hooks_busy_until_ns = otp_clock_ns(CLOCK_MONOTONIC) + NANOS_PER_S;
+    drain_hooks(engine);
     end_full_window(engine);
 }
 
@@ -203,7 +234,9 @@ static void look_after_things(struct otp_engine *engine) {
 void otp_engine_end_window(struct otp_engine *engine) {
     drain(engine);
     uint64_t now = otp_clock_ns(CLOCK_REALTIME);
+    otp_stack_watch_look(&engine->stacks, true);
     otp_heap_keeper_show(&engine->heap, &engine->intake, now);
+    otp_lock_keeper_end_window(&engine->locks);
     close_window(engine, now);
     begin_window(engine, now);
 }
@@ -251,13 +284,27 @@ static int switch_heap(struct otp_engine *engine, bool wanted) {
     return 0;
 }
 
+static int switch_locks(struct otp_engine *engine, bool wanted) {
+    if (wanted == otp_lock_keeper_is_on(&engine->locks))
+        return 0;
+    if (wanted) {
+        otp_table_keeper_show(&engine->keeper);
+        return otp_lock_keeper_on(&engine->locks);
+    }
+    otp_lock_keeper_off(&engine->locks);
+    drain(engine);
+    otp_lock_keeper_forget(&engine->locks);
+    return 0;
+}
+
 int otp_engine_switch(struct otp_engine *engine, uint32_t types) {
     int result = switch_cpu(engine, (types & OTELPROF_CPU) != 0);
     int heap = switch_heap(engine, (types & OTELPROF_HEAP) != 0);
+    int locks = switch_locks(engine, (types & OTELPROF_LOCK) != 0);
     drain(engine);
     count_expected(engine);
     show_counters(engine);
-    return result ? result : heap;
+    return result ? result : heap ? heap : locks;
 }
 
 /* ------------------------------------------------------------------------------------------ starting, ending */
@@ -272,7 +319,8 @@ struct otp_engine *otp_engine_new(const struct otp_settings *settings, void *dem
     engine->network = network;
     otp_account_init(&engine->account, (uint64_t)settings->options.rate_hz);
     otp_notes_init(&engine->notes);
-    otp_heap_keeper_init(&engine->heap, &settings->options, &engine->notes);
+    otp_heap_keeper_init(&engine->heap, &settings->options, &engine->notes, &engine->stacks);
+    otp_lock_keeper_init(&engine->locks, &settings->options, &engine->stacks);
     sem_init(&engine->export_up, 0, 0);
     return engine;
 }
@@ -392,6 +440,15 @@ static void start_heap(struct otp_engine *engine) {
         otp_notes_add(&engine->notes, "heap: off: %s", otp_error_text());
 }
 
+static void start_locks(struct otp_engine *engine) {
+    if (!(engine->settings->options.profiles & OTELPROF_LOCK))
+        return;
+    if (*engine->settings->lock_failure)
+        otp_notes_add(&engine->notes, "lock: off: %s", engine->settings->lock_failure);
+    else if (otp_lock_keeper_on(&engine->locks))
+        otp_notes_add(&engine->notes, "lock: off: %s", otp_error_text());
+}
+
 int otp_engine_start(struct otp_engine *engine) {
     engine->random = otp_clock_ns(CLOCK_REALTIME) ^ (uint64_t)getpid() << 32;
     otp_kernel_mapping_read(&engine->kernel);
@@ -408,6 +465,7 @@ int otp_engine_start(struct otp_engine *engine) {
     if (result)
         return result;
     start_heap(engine);
+    start_locks(engine);
     begin_window(engine, otp_clock_ns(CLOCK_REALTIME));
     otp_account_begin(&engine->account);
     if (engine->settings->options.profiles & OTELPROF_CPU)
@@ -428,6 +486,7 @@ void otp_engine_quit(struct otp_engine *engine) {
         count_expected(engine);
         engine->sampling = false;
         otp_heap_keeper_off(&engine->heap);
+        otp_lock_keeper_off(&engine->locks);
         drain(engine);
     }
     uint64_t now = otp_clock_ns(CLOCK_REALTIME);
@@ -435,6 +494,7 @@ void otp_engine_quit(struct otp_engine *engine) {
     if (engine->worker)
         close_window(engine, now);
     otp_heap_keeper_forget(&engine->heap);
+    otp_lock_keeper_forget(&engine->locks);
     show_counters(engine);
     /* The export thread begins by a look at the capture. */
     while (engine->worker && sem_wait(&engine->export_up) && errno == EINTR)

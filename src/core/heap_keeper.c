@@ -9,22 +9,23 @@
 #include "core/intake.h"
 #include "core/live_set.h"
 #include "core/notes.h"
+#include "core/stack_watch.h"
 #include "hooks/heap.h"
 #include "hooks/hook_state.h"
 #include "hooks/live_blocks.h"
-#include "hooks/stack_ranges.h"
+#include "hooks/patch.h"
 
 #define HOOKS_PATIENCE_NS 100000000u /* for hooks that are at work */
-#define STACKS_COST_MAX 1000u        /* listing mappings takes one part in this of the time, at most */
-#define STACKS_WAIT_MAX_NS 10000000000u
 
-_Static_assert(OTP_HOOK_COUNTERS <= 8, "room for the counters of before");
+_Static_assert(OTP_HOOK_COUNTERS <= sizeof(((struct otp_heap_keeper *)0)->counted_before) / sizeof(uint64_t),
+               "room for the counters of before");
 
 void otp_heap_keeper_init(struct otp_heap_keeper *keeper, const struct otelprof_options *options,
-                          struct otp_notes *notes) {
+                          struct otp_notes *notes, struct otp_stack_watch *stacks) {
     memset(keeper, 0, sizeof(*keeper));
     keeper->options = options;
     keeper->notes = notes;
+    keeper->stacks = stacks;
     for (int i = 0; i < OTP_HOOK_COUNTERS; i++)
         keeper->counted_before[i] = otp_hook_counted((enum otp_hook_counter)i);
 }
@@ -34,23 +35,6 @@ static uint64_t counted(const struct otp_heap_keeper *keeper, enum otp_hook_coun
 }
 
 static uint64_t soon(void) { return otp_clock_ns(CLOCK_MONOTONIC) + HOOKS_PATIENCE_NS; }
-
-/* ------------------------------------------------------------------------------------------------- stacks */
-
-/*
- * Lists the writable mappings, when it is time: at once for a stack that is in none of them, and once a window; but a
- * process with many mappings is not read all the time.
- */
-static void look_at_stacks(struct otp_heap_keeper *keeper, bool wanted) {
-    uint64_t now = otp_clock_ns(CLOCK_MONOTONIC);
-    if (!wanted || now < keeper->stacks_not_before)
-        return;
-    if (!otp_stack_ranges_look(soon()))
-        otp_log(OTELPROF_LOG_DEBUG, "otelprof: mappings could not be listed: stacks of allocations are cut");
-    uint64_t after = otp_clock_ns(CLOCK_MONOTONIC);
-    uint64_t wait = (after - now) * STACKS_COST_MAX;
-    keeper->stacks_not_before = after + (wait < STACKS_WAIT_MAX_NS ? wait : STACKS_WAIT_MAX_NS);
-}
 
 /* ------------------------------------------------------------------------------------------------ on and off */
 
@@ -66,8 +50,7 @@ int otp_heap_keeper_on(struct otp_heap_keeper *keeper) {
     if (!keeper->wanted)
         keeper->wanted = (uint64_t)keeper->options->heap_interval_bytes;
     keeper->floor = 0;
-    keeper->stacks_not_before = 0;
-    look_at_stacks(keeper, true);
+    otp_stack_watch_begin(keeper->stacks);
     otp_heap_enable(keeper->wanted);
     return 0;
 }
@@ -92,42 +75,37 @@ void otp_heap_keeper_forget(struct otp_heap_keeper *keeper) {
     otp_live_set_free(keeper->set);
     keeper->set = NULL;
     otp_live_clear();
-    otp_stack_ranges_hide();
+    otp_stack_watch_end(keeper->stacks);
 }
 
 /* --------------------------------------------------------------------------------------------- records */
 
-struct taking {
-    struct otp_heap_keeper *keeper;
-    struct otp_intake *intake;
-    uint64_t now_ns;
-};
-
-static void follow(struct taking *taking, const struct otp_record *record, const struct otp_sample *sample) {
+static void follow(struct otp_heap_keeper *keeper, const struct otp_intake *intake, const struct otp_record *record,
+                   const struct otp_sample *sample, uint64_t now_ns) {
     const struct otp_live_block block = {
         .word = record->block,
         .size = record->weight,
         .interval = record->interval,
-        .time_ns = taking->now_ns,
+        .time_ns = now_ns,
         .place = record->place,
     };
-    if (taking->keeper->partial || !sample)
+    if (keeper->partial || !sample)
         otp_live_forget(block.place, block.word);
     else
-        otp_live_set_add(taking->keeper->set, &block, sample, taking->intake->window);
+        otp_live_set_add(keeper->set, &block, sample, intake->window);
 }
 
-static void take(void *user, const void *bytes, size_t size) {
-    struct taking *taking = user;
+void otp_heap_keeper_take(struct otp_heap_keeper *keeper, struct otp_intake *intake, const void *bytes, size_t size,
+                          uint64_t now_ns) {
     struct otp_record record;
     struct otp_sample sample;
-    bool good = otp_intake_heap(taking->intake, bytes, size, taking->now_ns, &record, &sample);
+    bool good = otp_intake_heap(intake, bytes, size, now_ns, &record, &sample);
     if (!good && !record.interval)
         return;
-    taking->keeper->stops[record.stop]++;
-    taking->keeper->with_span += record.context_size != 0;
-    if (taking->keeper->set && record.place != OTP_LIVE_NOWHERE)
-        follow(taking, &record, good ? &sample : NULL);
+    keeper->stops[record.stop]++;
+    keeper->with_span += record.context_size != 0;
+    if (keeper->set && record.place != OTP_LIVE_NOWHERE)
+        follow(keeper, intake, &record, good ? &sample : NULL, now_ns);
 }
 
 /* Three quarters full: samples twice as far apart from now on, and about half of those that are there go. */
@@ -152,20 +130,14 @@ static void keep_within_limit(struct otp_heap_keeper *keeper) {
             (unsigned long long)keeper->floor / 1024);
 }
 
-size_t otp_heap_keeper_drain(struct otp_heap_keeper *keeper, struct otp_intake *intake) {
-    struct taking taking = {keeper, intake, otp_clock_ns(CLOCK_REALTIME)};
-    size_t records = otp_hook_ring_drain(take, &taking);
-    if (keeper->set) {
-        look_at_stacks(keeper, otp_stack_ranges_wanted());
+void otp_heap_keeper_settle(struct otp_heap_keeper *keeper) {
+    if (keeper->set)
         keep_within_limit(keeper);
-    }
-    return records;
 }
 
 void otp_heap_keeper_show(struct otp_heap_keeper *keeper, struct otp_intake *intake, uint64_t now_unix_ns) {
     if (!keeper->set)
         return;
-    look_at_stacks(keeper, true);
     otp_live_set_sweep(keeper->set);
     if (intake->window)
         otp_live_set_show(keeper->set, intake->window, now_unix_ns);

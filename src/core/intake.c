@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "context/context.h"
-#include "core/heap_weight.h"
+#include "core/sample_weight.h"
 
 /* A record taken apart; frames and context point into the ring. */
 struct parts {
@@ -132,7 +132,7 @@ bool otp_intake_heap(struct otp_intake *intake, const void *record, size_t size,
         intake->lost_memory++;
         return false;
     }
-    double weight = otp_heap_weight(header->weight, header->interval);
+    double weight = otp_sample_weight(header->weight, header->interval);
     intake->last_ns = now_ns;
     *sample = (struct otp_sample){
         .type = OTP_PROFILE_ALLOC_OBJECTS,
@@ -146,4 +146,40 @@ bool otp_intake_heap(struct otp_intake *intake, const void *record, size_t size,
     };
     otp_window_add(intake->window, sample); /* counts what it loses */
     return true;
+}
+
+bool otp_intake_lock(struct otp_intake *intake, enum otp_record_type type, const void *record, size_t size,
+                     uint64_t now_ns, struct otp_record *header, struct otp_sample *sample) {
+    struct parts parts;
+    memset(header, 0, sizeof(*header));
+    if (take_apart(&parts, type, record, size) || parts.header.kind >= OTP_LOCK_KINDS) {
+        intake->lost_decode++;
+        return false;
+    }
+    *header = parts.header;
+    if (!intake->window) {
+        intake->lost_memory++;
+        return false;
+    }
+    intake->last_ns = now_ns;
+    *sample = (struct otp_sample){
+        .frames = intake->frames,
+        .frame_count = fill_frames(intake, &parts),
+        .stop = header->stop,
+        .context = header->context_size ? parts.context : NULL,
+        .context_size = header->context_size,
+    };
+    return true;
+}
+
+struct otp_frame_ref otp_intake_code(struct otp_intake *intake, uint64_t address) {
+    return user_frame(intake, address, UINT32_MAX - 1);
+}
+
+bool otp_intake_data(struct otp_intake *intake, uint64_t address, struct otp_frame_ref *frame) {
+    const struct otp_module *module = otp_modules_below(intake->modules, address);
+    if (!module || address >= module->image_end)
+        return false;
+    *frame = (struct otp_frame_ref){address, mapping_of(intake, module), OTP_FRAME_DATA};
+    return frame->mapping != OTP_NO_MAPPING;
 }

@@ -36,4 +36,15 @@ void otp_intake_record(struct otp_intake *intake, const void *record, size_t siz
 bool otp_intake_heap(struct otp_intake *intake, const void *record, size_t size, uint64_t now_ns,
                      struct otp_record *header, struct otp_sample *sample);
 
+/*
+ * The same for a record of a wait or of a release: *sample is made, of no type and no value, and not added. Its frames
+ * are the intake's, valid until the next record.
+ */
+bool otp_intake_lock(struct otp_intake *intake, enum otp_record_type type, const void *record, size_t size,
+                     uint64_t now_ns, struct otp_record *header, struct otp_sample *sample);
+
+/* The frame at an address of code, and the one in the data of a module's file. False: in no module that is known. */
+struct otp_frame_ref otp_intake_code(struct otp_intake *intake, uint64_t address);
+bool otp_intake_data(struct otp_intake *intake, uint64_t address, struct otp_frame_ref *frame);
+
 #endif

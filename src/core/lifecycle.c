@@ -23,11 +23,14 @@
 #include "core/diagnosis.h"
 #include "core/follow.h"
 #include "core/identity_marker.h"
+#include "core/lock_names.h"
 #include "core/network_object.h"
 #include "core/profiler.h"
 #include "core/settings.h"
 #include "core/statistics.h"
 #include "hooks/heap.h"
+#include "hooks/install.h"
+#include "hooks/locks.h"
 
 #define SWITCH_MS 5000 /* how long enable and disable wait for the profiler thread */
 
@@ -98,7 +101,8 @@ static void forked_child(void) {
     otp_context_forked_child();
     otp_process_context_child();
     otp_identity_marker_forget();
-    otp_heap_forked_child();
+    otp_hooks_forked_child();
+    otp_lock_names_forked_child();
     otp_log_forget();
     /* Other threads of the parent may have held these. */
     pthread_mutex_init(&self.busy, NULL);
@@ -229,9 +233,12 @@ static void find_stack_overhead(void) {
 
 /* The words of the hooks, on the caller's thread too. Without them the other profiles go on. */
 static void install_hooks(struct otp_settings *settings) {
-    *settings->heap_failure = 0; /* a forked child's is its own */
-    if ((settings->options.profiles & OTELPROF_HEAP) && otp_heap_install((uint32_t)settings->options.heap_live_max))
+    uint32_t live_max = (uint32_t)settings->options.heap_live_max;
+    *settings->heap_failure = *settings->lock_failure = 0; /* a forked child's are its own */
+    if ((settings->options.profiles & OTELPROF_HEAP) && otp_hooks_install(OTP_HOOK_HEAP, live_max))
         snprintf(settings->heap_failure, sizeof(settings->heap_failure), "%s", otp_error_text());
+    if ((settings->options.profiles & OTELPROF_LOCK) && otp_hooks_install(OTP_HOOK_LOCK, 0))
+        snprintf(settings->lock_failure, sizeof(settings->lock_failure), "%s", otp_error_text());
 }
 
 static int launch(struct otp_settings *settings) {
@@ -260,7 +267,7 @@ static int launch(struct otp_settings *settings) {
     result = otp_profiler_start(&profiler, &options);
     if (result) {
         otp_identity_marker_clear();
-        otp_heap_remove();
+        otp_hooks_remove(UINT32_MAX);
     }
     pthread_mutex_lock(&self.lock);
     self.profiler = profiler;
@@ -278,7 +285,7 @@ static int finish_start(uint64_t timeout_ms) {
     snprintf(sentence, sizeof(sentence), "%s", otp_error_text());
     otp_profiler_stop(take_away(), deadline_after(1000), &stats);
     otp_identity_marker_clear();
-    otp_heap_remove();
+    otp_hooks_remove(UINT32_MAX);
     return otp_error(result, "%s", sentence);
 }
 
@@ -288,7 +295,7 @@ static void sweep_failed_start(void) {
     if (self.profiler && otelprof_state() == OTELPROF_STATE_OFF) {
         otp_profiler_stop(take_away(), deadline_after(1000), &stats);
         otp_identity_marker_clear();
-        otp_heap_remove();
+        otp_hooks_remove(UINT32_MAX);
     }
 }
 
@@ -424,12 +431,16 @@ static int switch_types(uint32_t on, uint32_t off) {
     return result;
 }
 
+static uint32_t hook_types(uint32_t mask) {
+    return (mask & OTELPROF_HEAP ? OTP_HOOK_HEAP : 0u) | (mask & OTELPROF_LOCK ? OTP_HOOK_LOCK : 0u);
+}
+
 /* Words lead to the hooks before the profiler thread has them at work. */
 int otelprof_enable(uint32_t mask) {
     int saved = errno;
     int result = 0;
-    if (mask & OTELPROF_HEAP & OTP_PROFILES_KNOWN && use()) {
-        result = otp_heap_install(self.kept ? (uint32_t)self.kept->options.heap_live_max : 0);
+    if (hook_types(mask) && use()) {
+        result = otp_hooks_install(hook_types(mask), self.kept ? (uint32_t)self.kept->options.heap_live_max : 0);
         done_using();
     }
     errno = saved;
@@ -439,8 +450,8 @@ int otelprof_enable(uint32_t mask) {
 int otelprof_disable(uint32_t mask) {
     int result = switch_types(0, mask);
     int saved = errno;
-    if (!result && (mask & OTELPROF_HEAP))
-        otp_heap_remove();
+    if (!result && hook_types(mask))
+        otp_hooks_remove(hook_types(mask));
     errno = saved;
     return result;
 }
@@ -456,6 +467,27 @@ int otelprof_heap_interval(uint64_t bytes) {
         otp_heap_set_interval(bytes);
     done_using();
     return on ? 0 : otp_error(OTELPROF_E_STATE, "the heap profile is not on");
+}
+
+int otelprof_lock_interval(uint64_t nanoseconds) {
+    if (!nanoseconds || nanoseconds > (uint64_t)1 << 40)
+        return otp_error(OTELPROF_E_INVALID, "a lock interval of %llu ns is outside 1 to 2^40",
+                         (unsigned long long)nanoseconds);
+    if (!use())
+        return otp_error(OTELPROF_E_STATE, "not running");
+    bool on = otp_locks_are_on();
+    for (int i = 0; on && i < OTP_WAIT_CLASSES; i++)
+        otp_locks_set_interval((enum otp_wait_class)i, nanoseconds);
+    done_using();
+    return on ? 0 : otp_error(OTELPROF_E_STATE, "the lock profile is not on");
+}
+
+int otelprof_lock_name(const volatile void *lock, const char *name) {
+    if (!lock)
+        return otp_error(OTELPROF_E_INVALID, "a lock has no address");
+    return otp_lock_names_set((uintptr_t)lock, name)
+               ? 0
+               : otp_error(OTELPROF_E_LIMIT, "%d locks have names already", OTP_LOCK_NAMES_MAX);
 }
 
 /* ---------------------------------------------------------------------------------------------- observe */

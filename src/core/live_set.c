@@ -10,7 +10,7 @@
 #include "base/pages.h"
 #include "base/sys.h"
 #include "context_slot.h"
-#include "core/heap_weight.h"
+#include "core/sample_weight.h"
 #include "hooks/live_blocks.h"
 
 #define LINKED_MAX 1000u /* blocks that keep the link to their span */
@@ -220,8 +220,8 @@ static double next_random(struct otp_live_set *set) {
 static bool survives(struct otp_live_set *set, struct otp_live_block *block, uint64_t interval) {
     if (block->interval >= interval)
         return true;
-    double before = otp_heap_probability(block->size, block->interval);
-    double after = otp_heap_probability(block->size, interval);
+    double before = otp_sample_probability(block->size, block->interval);
+    double after = otp_sample_probability(block->size, interval);
     block->interval = interval;
     return next_random(set) * before < after;
 }
@@ -358,7 +358,7 @@ static bool merge(const struct otp_live_set *set, struct merged *merged, uint64_
         uint32_t number = otp_intern(merged->keys, &key, sizeof(key));
         if (number == OTP_INTERN_NONE)
             return false;
-        double weight = otp_heap_weight(block->as.size, block->as.interval);
+        double weight = otp_sample_weight(block->as.size, block->as.interval);
         merged->sums[number].objects += weight;
         merged->sums[number].bytes += weight * (double)block->as.size;
     }
@@ -385,13 +385,15 @@ static void show_merged(const struct otp_live_set *set, const struct merged *mer
     const struct merged_key *key = otp_intern_key(merged->keys, number, NULL);
     size_t context_size;
     const void *context = otp_intern_key(set->shared.contexts, key->context, &context_size);
+    const struct otp_extra age = {.key = "otelprof.heap.age", .text = ages[key->age].name};
     const struct otp_sample sample = {
         .type = OTP_PROFILE_INUSE_OBJECTS,
         .value = merged->sums[number].objects,
         .twin_value = merged->sums[number].bytes,
         .frames = frames,
         .frame_count = frames_of(set, window, key->stack, frames),
-        .age = ages[key->age].name,
+        .extras = &age,
+        .extra_count = 1,
         .stop = (uint8_t)key->stop,
         .context = context_size ? context : NULL,
         .context_size = context_size,

@@ -23,6 +23,7 @@ struct otp_settings {
     char *no_proxy;         /* hosts that are reached without options.proxy */
     char *attributes_allow; /* OTELPROF_ATTRIBUTES_ALLOW, "" if not set */
     char heap_failure[160]; /* why allocations cannot be seen; "" if they can, or are not wanted */
+    char lock_failure[160]; /* the same of waits for locks */
     char warnings[512];     /* variables that could not be understood, one a line; "" if none */
 };
 
@@ -39,6 +40,6 @@ void otp_settings_free(struct otp_settings *settings);
 char *otp_settings_profile_names(uint32_t mask, char *text, size_t size);
 
 /* Profile types that this release takes. */
-#define OTP_PROFILES_KNOWN ((uint32_t)(OTELPROF_CPU | OTELPROF_HEAP))
+#define OTP_PROFILES_KNOWN ((uint32_t)(OTELPROF_CPU | OTELPROF_HEAP | OTELPROF_LOCK))
 
 #endif

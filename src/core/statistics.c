@@ -15,6 +15,7 @@ static const size_t states[] = {
     offsetof(struct otelprof_stats, table_rows),          offsetof(struct otelprof_stats, table_rows_capacity),
     offsetof(struct otelprof_stats, kernel_memory_bytes), offsetof(struct otelprof_stats, heap_live_blocks),
     offsetof(struct otelprof_stats, heap_interval_bytes), offsetof(struct otelprof_stats, hook_words),
+    offsetof(struct otelprof_stats, lock_interval_ns),    offsetof(struct otelprof_stats, lock_work_interval_ns),
 };
 
 static int is_state(size_t offset) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "encode/dictionary.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/utf8.h"
@@ -9,6 +10,7 @@ _Static_assert(sizeof(struct otp_dict_mapping) == 40, "keys have no padding");
 _Static_assert(sizeof(struct otp_dict_location) == 16, "keys have no padding");
 _Static_assert(sizeof(struct otp_dict_attribute) == 16, "keys have no padding");
 
+#define OTP_LOCK_NAME_ROOM 512
 #define BUILD_ID_MAX 64 /* bytes that are printed */
 
 /* A set whose number 0 is `size` zero bytes. */
@@ -68,6 +70,36 @@ uint32_t otp_dictionary_attribute(struct otp_dictionary *dictionary, const struc
     if (key.key == OTP_INTERN_NONE || (attribute->text && key.number == OTP_INTERN_NONE))
         return OTP_INTERN_NONE;
     return otp_intern(dictionary->attributes, &key, sizeof(key));
+}
+
+/* The variable, or the function that waited there first; "unknown" where neither has a name. */
+static void name_of(const struct otp_window *window, const struct otp_attribute *attribute,
+                    const struct otp_symbolizer *symbolizer, char *name, size_t size) {
+    const struct otp_frame_ref *data, *site;
+    struct otp_symbol_line line;
+    uint64_t offset = 0;
+    otp_window_name_frames(window, attribute, &data, &site);
+    const struct otp_mapping *mapping = NULL;
+    if (data && data->mapping != OTP_NO_MAPPING)
+        mapping = otp_window_mapping_at(window, data->mapping);
+    const char *variable =
+        mapping && symbolizer && symbolizer->data ? symbolizer->data(symbolizer->user, mapping, data, &offset) : NULL;
+    bool has_site = site && site->mapping != OTP_NO_MAPPING && symbolizer && symbolizer->names;
+    if (variable && offset)
+        snprintf(name, size, "%s+0x%llx", variable, (unsigned long long)offset);
+    else if (variable)
+        snprintf(name, size, "%s", variable);
+    else if (has_site && symbolizer->names(symbolizer->user, otp_window_mapping_at(window, site->mapping), site, &line, 1))
+        snprintf(name, size, "in %s", line.function);
+    else
+        snprintf(name, size, "unknown");
+}
+
+uint32_t otp_dictionary_name(struct otp_dictionary *dictionary, const struct otp_window *window,
+                             const struct otp_attribute *attribute, const struct otp_symbolizer *symbolizer) {
+    char name[OTP_LOCK_NAME_ROOM];
+    name_of(window, attribute, symbolizer, name, sizeof(name));
+    return otp_dictionary_attribute(dictionary, &(struct otp_attribute){.key = attribute->key, .text = name});
 }
 
 static uint32_t text_attribute(struct otp_dictionary *dictionary, const char *key, const char *text) {

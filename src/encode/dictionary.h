@@ -71,6 +71,9 @@ int otp_dictionary_init(struct otp_dictionary *dictionary, struct otp_arena *are
 /* Each gives a number, or OTP_INTERN_NONE when out of memory. NULL counts as "". */
 uint32_t otp_dictionary_text(struct otp_dictionary *dictionary, const char *text);
 uint32_t otp_dictionary_attribute(struct otp_dictionary *dictionary, const struct otp_attribute *attribute);
+/* The text of a name that is looked up now. */
+uint32_t otp_dictionary_name(struct otp_dictionary *dictionary, const struct otp_window *window,
+                             const struct otp_attribute *attribute, const struct otp_symbolizer *symbolizer);
 uint32_t otp_dictionary_mapping(struct otp_dictionary *dictionary, const struct otp_mapping *mapping);
 uint32_t otp_dictionary_location(struct otp_dictionary *dictionary, const struct otp_window *window,
                                  const struct otp_frame_ref *frame, const struct otp_symbolizer *symbolizer);

@@ -90,7 +90,9 @@ static uint32_t set_of(struct encoding *encoding, uint32_t set) {
         return OTP_INTERN_NONE;
     for (uint32_t i = 0; i < count; i++) {
         struct otp_attribute attribute = otp_window_attribute_at(encoding->window, attributes[i]);
-        numbers[i] = otp_dictionary_attribute(&encoding->dictionary, &attribute);
+        numbers[i] = attribute.is_name ? otp_dictionary_name(&encoding->dictionary, encoding->window, &attribute,
+                                                             encoding->symbolizer)
+                                       : otp_dictionary_attribute(&encoding->dictionary, &attribute);
         if (numbers[i] == OTP_INTERN_NONE)
             return OTP_INTERN_NONE;
     }
@@ -143,7 +145,7 @@ static void convert_groups(struct encoding *encoding) {
 }
 
 static int add_profile_attribute(struct encoding *encoding, const char *key, const char *text, int64_t value) {
-    struct otp_attribute attribute = {key, text, value};
+    struct otp_attribute attribute = {.key = key, .text = text, .number = value};
     uint32_t number = otp_dictionary_attribute(&encoding->dictionary, &attribute);
     if (number == OTP_INTERN_NONE || encoding->profile_attribute_count == PROFILE_ATTRIBUTES_MAX)
         return -1;

@@ -23,8 +23,8 @@ uint64_t otp_sampler_distance(uint64_t random, uint64_t interval) {
 }
 
 /* splitmix64: 64 equidistributed bits from a counter. */
-static uint64_t next_random(struct otp_sampler *sampler) {
-    uint64_t z = sampler->random += 0x9e3779b97f4a7c15u;
+uint64_t otp_sampler_random(uint64_t *state) {
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);
@@ -37,7 +37,7 @@ static void set_distance(struct otp_sampler *sampler, uint64_t distance) {
 
 static void draw(struct otp_sampler *sampler, uint64_t interval) {
     sampler->interval = interval;
-    set_distance(sampler, otp_sampler_distance(next_random(sampler), interval));
+    set_distance(sampler, otp_sampler_distance(otp_sampler_random(&sampler->random), interval));
 }
 
 uint64_t otp_sampler_look(struct otp_sampler *sampler, uint64_t size, uint64_t interval) {

@@ -33,6 +33,9 @@ struct otp_sampler {
  */
 uint64_t otp_sampler_look(struct otp_sampler *sampler, uint64_t size, uint64_t interval);
 
+/* 64 random bits; `state` is the generator's. */
+uint64_t otp_sampler_random(uint64_t *state);
+
 /* A distance in bytes, rounded down, for a random number that is equally likely anywhere; 0 counts as 1. */
 uint64_t otp_sampler_distance(uint64_t random, uint64_t interval);
 

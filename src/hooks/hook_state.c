@@ -2,6 +2,7 @@
 #include "hooks/hook_state.h"
 
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "hooks/hook_memory.h"
@@ -19,6 +20,12 @@ int otp_hook_state_make(void) {
     if (!result)
         atomic_store_explicit(&otp_hook_state_now, memory, memory_order_release);
     return result;
+}
+
+void otp_hook_new_run(void) {
+    uint64_t run = otp_clock_ns(CLOCK_REALTIME) << 16 ^ (uint64_t)getpid();
+    atomic_fetch_add(&otp_hook_state()->seed, run);
+    atomic_store(&otp_hook_state()->run, run);
 }
 
 static bool wait_for(unsigned phase, uint64_t deadline_ns) {

@@ -19,6 +19,7 @@
 
 enum otp_hook_type {
     OTP_HOOK_HEAP = 1,
+    OTP_HOOK_LOCK = 2,
 };
 
 enum otp_hook_counter {
@@ -28,6 +29,10 @@ enum otp_hook_counter {
     OTP_HOOK_LOST_FREE, /* an address came again while its block was taken for live */
     OTP_HOOK_UNBOUNDED, /* walks that ended with the page: whose stack it is was not known */
     OTP_HOOK_REENTERED, /* allocations inside a hook (a signal handler that allocates): never chosen */
+    OTP_HOOK_WAITS,          /* waits chosen, and over */
+    OTP_HOOK_WAITS_FULL,     /* of those: lost, no buffer was free */
+    OTP_HOOK_RELEASES_FULL,  /* releases of locks that chosen threads waited for: lost, no buffer was free */
+    OTP_HOOK_UNPUBLISHED,    /* waits that no unlocker could see: no place was free */
     OTP_HOOK_COUNTERS,
 };
 
@@ -37,6 +42,7 @@ struct otp_stack_list;
 struct otp_hook_state {
     _Atomic uint32_t enabled;  /* enum otp_hook_type */
     _Atomic uint64_t interval; /* mean distance of samples in bytes */
+    _Atomic uint64_t wait_interval[2]; /* the same in ns of waiting, by enum otp_wait_class */
     _Atomic uint64_t seed;     /* one up for each thread that draws */
     _Atomic uint64_t run;      /* differs each time that it is enabled, and from process to process */
     _Atomic(const struct otp_tables_memory *) tables; /* NULL: walks have no tables */
@@ -60,6 +66,9 @@ static inline struct otp_hook_state *otp_hook_state(void) {
 
 /* Makes it, or finds the one of before. 0, OTELPROF_E_MEMORY, OTELPROF_E_KERNEL. One caller at a time. */
 int otp_hook_state_make(void);
+
+/* Each run of the program, and each worker of it, is another sample of the same events: threads seed anew. */
+void otp_hook_new_run(void);
 
 /* Waits, at most until the deadline (CLOCK_MONOTONIC), for all hooks that are at work. False: some still are. */
 bool otp_hook_wait(uint64_t deadline_ns);

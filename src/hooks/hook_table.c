@@ -7,10 +7,15 @@
 #include <string.h>
 
 #include "hooks/hook_functions.h"
+#include "hooks/hook_state.h"
 #include "hooks/objects.h"
 
-#define ENTRY(name) [OTP_HOOK_##name] = {#name, (void (*)(void))otp_hook_##name, NULL},
-struct otp_hook otp_hooks[OTP_HOOK_COUNT] = {OTP_HOOKS_ALL(ENTRY)};
+#define ENTRY(name, types) [OTP_HOOK_##name] = {#name, (void (*)(void))otp_hook_##name, NULL, types, NULL},
+#define HEAP_ENTRY(name) ENTRY(name, OTP_HOOK_HEAP)
+#define LOCK_ENTRY(name) ENTRY(name, OTP_HOOK_LOCK)
+#define LOADER_ENTRY(name) ENTRY(name, OTP_HOOK_HEAP | OTP_HOOK_LOCK)
+struct otp_hook otp_hooks[OTP_HOOK_COUNT] = {OTP_HOOKS_OF_MALLOC(HEAP_ENTRY) OTP_HOOKS_OVER_MALLOC(HEAP_ENTRY)
+                                                 OTP_HOOKS_OF_LOCKS(LOCK_ENTRY) OTP_HOOKS_OF_LOADER(LOADER_ENTRY)};
 #undef ENTRY
 
 /* A function's address, and the base of the object that defines it. */
@@ -77,16 +82,51 @@ static bool find_owner(const struct otp_objects *objects, struct otp_hook_owner 
     return true;
 }
 
+/*
+ * Hooks of locks try first, by a function that is called by its name: it must be of the same kin as the one that waits,
+ * or (one of the two is somebody's own) the lock is left alone. Kin by the beginning of the name.
+ */
+static const struct kin {
+    const char *beginning, *trying;
+} kins[] = {
+    {"pthread_mutex_", "pthread_mutex_trylock"}, {"pthread_rwlock_", "pthread_rwlock_tryrdlock"},
+    {"pthread_spin_", "pthread_spin_trylock"},   {"sem_", "sem_trywait"},
+    {"mtx_", "mtx_trylock"},
+};
+
+static bool of_one_kin(const struct otp_objects *objects, const char *name, const struct found *found) {
+    for (size_t i = 0; i < sizeof(kins) / sizeof(kins[0]); i++) {
+        struct found trying;
+        if (!strncmp(name, kins[i].beginning, strlen(kins[i].beginning)))
+            return resolve(objects, kins[i].trying, &trying) && trying.base == found->base;
+    }
+    return true;
+}
+
+/* The two that glibc has had in another form: pthread_cond_wait@GLIBC_2.2.5 takes another struct. */
+static void set_versions(void) {
+    otp_hooks[OTP_HOOK_pthread_cond_wait].version = "GLIBC_2.3.2";
+    otp_hooks[OTP_HOOK_pthread_cond_timedwait].version = "GLIBC_2.3.2";
+}
+
+static bool takes(const struct otp_objects *objects, const struct otp_hook_owner *owner, int number,
+                  const struct found *found) {
+    if (otp_hooks[number].types == OTP_HOOK_LOCK)
+        return of_one_kin(objects, otp_hooks[number].name, found);
+    return !over_malloc((enum otp_hook_number)number) || (found->base == owner->base && !owner->is_libc);
+}
+
 bool otp_hooks_resolve(struct otp_hook_owner *owner) {
     struct otp_objects objects;
     if (otp_objects_list(&objects) || !objects.count)
         return false;
     bool known = find_owner(&objects, owner);
+    set_versions();
     for (int i = 0; known && i < OTP_HOOK_COUNT; i++) {
         struct found found;
         if (otp_hooks[i].real || !resolve(&objects, otp_hooks[i].name, &found))
             continue;
-        if (!over_malloc((enum otp_hook_number)i) || (found.base == owner->base && !owner->is_libc))
+        if (takes(&objects, owner, i, &found))
             set_real(&otp_hooks[i], found.address);
     }
     dlerror(); /* what was not found is nobody's error */
@@ -96,7 +136,8 @@ bool otp_hooks_resolve(struct otp_hook_owner *owner) {
 
 /* Objects have up to some 100,000 such names, and nearly all are none of ours. */
 static bool may_be_one(const char *name) {
-    static const char beginnings[][3] = {"ma", "me", "ca", "re", "fr", "al", "po", "pv", "va", "dl"};
+    static const char beginnings[][3] = {"ma", "me", "ca", "re", "fr", "al", "po", "pv", "va", "dl",
+                                         "pt", "se", "mt", "cn", "th"};
     if (name[0] == '_')
         return name[1] == 'Z' && (name[2] == 'n' || name[2] == 'd');
     for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)

@@ -41,10 +41,43 @@
     X(_ZdlPvSt11align_val_tRKSt9nothrow_t)                                                                             \
     X(_ZdaPvSt11align_val_tRKSt9nothrow_t)
 
+/* What waits for a lock, or for another thread, and what lets go of a lock. */
+#define OTP_HOOKS_OF_LOCKS(X)                                                                                          \
+    X(pthread_mutex_lock)                                                                                              \
+    X(pthread_mutex_timedlock)                                                                                         \
+    X(pthread_mutex_clocklock)                                                                                         \
+    X(pthread_mutex_unlock)                                                                                            \
+    X(pthread_rwlock_rdlock)                                                                                           \
+    X(pthread_rwlock_timedrdlock)                                                                                      \
+    X(pthread_rwlock_clockrdlock)                                                                                      \
+    X(pthread_rwlock_wrlock)                                                                                           \
+    X(pthread_rwlock_timedwrlock)                                                                                      \
+    X(pthread_rwlock_clockwrlock)                                                                                      \
+    X(pthread_rwlock_unlock)                                                                                           \
+    X(pthread_spin_lock)                                                                                               \
+    X(pthread_spin_unlock)                                                                                             \
+    X(pthread_cond_wait)                                                                                               \
+    X(pthread_cond_timedwait)                                                                                          \
+    X(pthread_cond_clockwait)                                                                                          \
+    X(sem_wait)                                                                                                        \
+    X(sem_timedwait)                                                                                                   \
+    X(sem_clockwait)                                                                                                   \
+    X(pthread_join)                                                                                                    \
+    X(pthread_timedjoin_np)                                                                                            \
+    X(pthread_clockjoin_np)                                                                                            \
+    X(pthread_barrier_wait)                                                                                            \
+    X(mtx_lock)                                                                                                        \
+    X(mtx_timedlock)                                                                                                   \
+    X(mtx_unlock)                                                                                                      \
+    X(cnd_wait)                                                                                                        \
+    X(cnd_timedwait)                                                                                                   \
+    X(thrd_join)
+
 /* What loads and unloads objects, whose words come and go. */
 #define OTP_HOOKS_OF_LOADER(X) X(dlopen) X(dlclose)
 
-#define OTP_HOOKS_ALL(X) OTP_HOOKS_OF_MALLOC(X) OTP_HOOKS_OVER_MALLOC(X) OTP_HOOKS_OF_LOADER(X)
+#define OTP_HOOKS_ALL(X)                                                                                               \
+    OTP_HOOKS_OF_MALLOC(X) OTP_HOOKS_OVER_MALLOC(X) OTP_HOOKS_OF_LOCKS(X) OTP_HOOKS_OF_LOADER(X)
 
 #define OTP_HOOK_NUMBER(name) OTP_HOOK_##name,
 enum otp_hook_number { OTP_HOOKS_ALL(OTP_HOOK_NUMBER) OTP_HOOK_COUNT };
@@ -54,6 +87,9 @@ struct otp_hook {
     const char *name;
     void (*hook)(void);
     void (*real)(void); /* NULL: there is none, or it is not to be hooked */
+    uint32_t types;     /* enum otp_hook_type: of what it is needed for */
+    /* The version of the real function, where older programs may mean another of the name; NULL: there is only one. */
+    const char *version;
 };
 
 /* `real` is set by otp_hooks_resolve(), before any word leads to a hook, and not changed afterwards. */

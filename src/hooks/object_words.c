@@ -14,6 +14,7 @@
 #define TYPE_DATA R_AARCH64_ABS64
 #endif
 #define NAME_MAX_BYTES 64 /* longer names are no hooks */
+#define OBJECTS_MAX 4096  /* that one asks for versions */
 
 struct tables {
     uint64_t symbols;
@@ -21,6 +22,8 @@ struct tables {
     uint64_t string_bytes;
     uint64_t data, data_bytes;   /* DT_RELA */
     uint64_t slots, slots_bytes; /* DT_JMPREL */
+    uint64_t versions;           /* DT_VERSYM: of each symbol; 0: none */
+    uint64_t needs, need_count;  /* DT_VERNEED: of other objects; 0: none */
 };
 
 /* The loader has added the base in place, but not on every architecture and not for every object. */
@@ -56,6 +59,15 @@ static bool find_tables(const struct otp_object *object, struct tables *tables) 
         case DT_PLTRELSZ:
             tables->slots_bytes = entry->d_un.d_val;
             break;
+        case DT_VERSYM:
+            tables->versions = absolute(object, entry->d_un.d_ptr);
+            break;
+        case DT_VERNEED:
+            tables->needs = absolute(object, entry->d_un.d_ptr);
+            break;
+        case DT_VERNEEDNUM:
+            tables->need_count = entry->d_un.d_val;
+            break;
         case DT_PLTREL:
             if (entry->d_un.d_val != DT_RELA)
                 return false;
@@ -79,13 +91,49 @@ static const ElfW(Sym) * symbol_at(const struct otp_object *object, const struct
                                                         : NULL;
 }
 
-/* The name of a symbol that is short enough, or NULL. */
-static const char *name_of(const struct tables *tables, const ElfW(Sym) * symbol) {
-    if (symbol->st_name >= tables->string_bytes)
+/* A string that is short enough, or NULL. */
+static const char *string_at(const struct tables *tables, uint64_t offset) {
+    if (offset >= tables->string_bytes)
         return NULL;
-    uint64_t left = tables->string_bytes - symbol->st_name;
-    const char *name = tables->strings + symbol->st_name;
-    return memchr(name, 0, left < NAME_MAX_BYTES ? left : NAME_MAX_BYTES) ? name : NULL;
+    uint64_t left = tables->string_bytes - offset;
+    const char *string = tables->strings + offset;
+    return memchr(string, 0, left < NAME_MAX_BYTES ? left : NAME_MAX_BYTES) ? string : NULL;
+}
+
+/* True if an entry of versions, aligned to 4 as all of them are, lies in the object. */
+static bool is_entry(const struct otp_object *object, uint64_t address, uint64_t size) {
+    return address % 4 == 0 && otp_object_has(object, address, size, PF_R);
+}
+
+/* The name of version `wanted` among those that one other object is asked for (its entry is `need`), or NULL. */
+static const char *version_in(const struct otp_object *object, const struct tables *tables, uint64_t at,
+                              const ElfW(Verneed) * need, unsigned wanted) {
+    uint64_t place = at + need->vn_aux;
+    for (unsigned i = 0; i < need->vn_cnt && is_entry(object, place, sizeof(ElfW(Vernaux))); i++) {
+        const ElfW(Vernaux) *version = (const void *)place; /* NOLINT(performance-no-int-to-ptr) */
+        if (version->vna_other == wanted)
+            return string_at(tables, version->vna_name);
+        if (!version->vna_next)
+            break;
+        place += version->vna_next;
+    }
+    return NULL;
+}
+
+static const char *version_of(const struct otp_object *object, const struct tables *tables, uint64_t index) {
+    uint64_t place = tables->versions + index * sizeof(ElfW(Half)), at = tables->needs;
+    if (!tables->versions || !tables->needs || place % sizeof(ElfW(Half)) ||
+        !otp_object_has(object, place, sizeof(ElfW(Half)), PF_R))
+        return NULL;
+    unsigned wanted = *(const ElfW(Half) *)place & 0x7fffu; /* NOLINT(performance-no-int-to-ptr) */
+    for (uint64_t i = 0; i < tables->need_count && i < OBJECTS_MAX && is_entry(object, at, sizeof(ElfW(Verneed))); i++) {
+        const ElfW(Verneed) *need = (const void *)at; /* NOLINT(performance-no-int-to-ptr) */
+        const char *name = version_in(object, tables, at, need, wanted);
+        if (name || !need->vn_next)
+            return name;
+        at += need->vn_next;
+    }
+    return NULL;
 }
 
 static void take_words(const struct otp_object *object, const struct tables *tables, uint64_t start, uint64_t bytes,
@@ -99,11 +147,12 @@ static void take_words(const struct otp_object *object, const struct tables *tab
         if ((type != TYPE_SLOT && type != TYPE_GOT && type != TYPE_DATA) || relocation->r_addend || (address & 7))
             continue;
         const ElfW(Sym) *symbol = symbol_at(object, tables, ELF64_R_SYM(relocation->r_info));
-        const char *name = symbol ? name_of(tables, symbol) : NULL;
+        const char *name = symbol ? string_at(tables, symbol->st_name) : NULL;
         if (!name || !otp_object_has(object, address, sizeof(uint64_t), PF_W))
             continue;
         uint64_t own = symbol->st_shndx == SHN_UNDEF ? 0 : object->base + symbol->st_value;
-        struct otp_word word = {(uint64_t *)address, name, own, type == TYPE_SLOT}; /* NOLINT */
+        struct otp_word word = {(uint64_t *)address, name, own, type == TYPE_SLOT, /* NOLINT */
+                                ELF64_R_SYM(relocation->r_info)};
         take(user, &word);
     }
 }
@@ -115,6 +164,11 @@ bool otp_object_words(const struct otp_object *object, otp_word_fn take, void *u
     take_words(object, &tables, tables.data, tables.data_bytes, take, user);
     take_words(object, &tables, tables.slots, tables.slots_bytes, take, user);
     return true;
+}
+
+const char *otp_word_version(const struct otp_object *object, const struct otp_word *word) {
+    struct tables tables;
+    return find_tables(object, &tables) ? version_of(object, &tables, word->symbol) : NULL;
 }
 
 bool otp_dynamic_has_path(const ElfW(Dyn) * dynamic) {

@@ -17,6 +17,7 @@ struct otp_word {
     const char *name;  /* of the symbol; into the object */
     uint64_t own;      /* the object's own definition of it; 0: it has none */
     bool lazy;         /* a slot that the loader may not have filled yet: it then leads back into the object */
+    uint64_t symbol;   /* its number */
 };
 
 /* Gets each word that belongs to a symbol. */
@@ -24,6 +25,9 @@ typedef void (*otp_word_fn)(void *user, const struct otp_word *word);
 
 /* For an object that is pinned. False: it has no tables, or they make no sense. */
 bool otp_object_words(const struct otp_object *object, otp_word_fn take, void *user);
+
+/* The version of the symbol that the object asks for; NULL: any. Into the object. */
+const char *otp_word_version(const struct otp_object *object, const struct otp_word *word);
 
 /* True if the object tells the loader where to look for others (DT_RUNPATH, DT_RPATH). */
 bool otp_dynamic_has_path(const ElfW(Dyn) * dynamic);

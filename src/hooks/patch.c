@@ -30,17 +30,18 @@ struct patched_word {
 struct patched {
     uint64_t base;
     const ElfW(Dyn) * dynamic;
-    struct patched_word *words; /* that lead to hooks */
+    struct patched_word *words; /* that may lead to hooks */
     size_t count, capacity;
     bool seen;
 };
 
 /* `busy` is held by whoever changes what is below it; `again` says that there is more to do. */
 static struct {
-    _Atomic bool wanted;
+    _Atomic uint32_t wanted; /* enum otp_hook_type: words of which hooks lead to them */
     _Atomic bool busy, again;
     bool resolved;
     struct otp_hook_owner owner;
+    uint32_t applied; /* what was wanted when the words were written last */
     struct patched *objects;
     size_t count, capacity;
     _Atomic unsigned long long loads, unloads; /* of the loader, when it was last looked at */
@@ -67,7 +68,13 @@ static bool left_alone(const struct otp_object *object) {
     if (!strcmp(file, "libc.so.6"))
         return true;
 #endif
-    return object->base == self.owner.base && !self.owner.is_libc && !self.owner.is_program;
+    return false;
+}
+
+/* What an allocator calls of its own kind is its own affair. */
+static uint32_t types_in(const struct otp_object *object) {
+    bool allocator = object->base == self.owner.base && !self.owner.is_libc && !self.owner.is_program;
+    return allocator ? ~(uint32_t)OTP_HOOK_HEAP : UINT32_MAX;
 }
 
 static struct patched *find(const struct otp_object *object) {
@@ -127,11 +134,13 @@ static bool reserve(struct patched *patched) {
 static void take_word(void *user, const struct otp_word *word) {
     struct scan *scan = user;
     const struct otp_hook *hook = otp_hooks_find(word->name);
-    if (!hook)
+    if (!hook || !(hook->types & types_in(scan->object)))
         return;
+    const char *version = hook->version ? otp_word_version(scan->object, word) : NULL;
     uint64_t value = load(word->address);
     bool stub = word->lazy && value != word->own && otp_object_has(scan->object, value, 1, PF_X);
-    if (value != hook_value(hook) && value != real_value(hook) && !stub) {
+    bool another = version && strcmp(version, hook->version) != 0;
+    if (another || (value != hook_value(hook) && value != real_value(hook) && !stub)) {
         atomic_fetch_add(&self.foreign, 1);
         return;
     }
@@ -150,10 +159,10 @@ static bool inside(const struct patched_word *word, uint64_t start, size_t size)
 }
 
 /*
- * Writes all words of an object that is pinned, each the hook's or the real function's address. Other threads read the
- * read-only part meanwhile, and go on doing so.
+ * Writes all words of an object that is pinned: the hook's address in those of the types that are wanted, the real
+ * function's in the others. Other threads read the read-only part meanwhile, and go on doing so.
  */
-static void write_words(const struct otp_object *object, const struct patched *patched, bool to_hook) {
+static void write_words(const struct otp_object *object, const struct patched *patched, uint32_t wanted) {
     uint64_t start;
     size_t size;
     bool open = false, refused = false;
@@ -163,6 +172,7 @@ static void write_words(const struct otp_object *object, const struct patched *p
         if (!there(object, word))
             continue;
         uint64_t value = load(word->address), hook = hook_value(word->hook);
+        bool to_hook = (word->hook->types & wanted) != 0;
         if (to_hook ? value == hook : value != hook) /* also where somebody has put something else there */
             continue;
         if (inside(word, start, size) && !open && !refused) {
@@ -178,33 +188,41 @@ static void write_words(const struct otp_object *object, const struct patched *p
         mprotect((void *)start, size, PROT_READ); /* NOLINT(performance-no-int-to-ptr) */
 }
 
-/* True if the words still lead to hooks: the object is the one that was looked at, and not loaded anew. */
+/* True if a word still leads to its hook: the object is the one that was looked at, and not loaded anew. */
 static bool as_left(const struct otp_object *object, const struct patched *patched) {
-    const struct patched_word *first = patched->words;
-    return patched->count && there(object, first) && load(first->address) == hook_value(first->hook);
+    for (size_t i = 0; i < patched->count; i++) {
+        const struct patched_word *word = &patched->words[i];
+        if (word->hook->types & self.applied)
+            return there(object, word) && load(word->address) == hook_value(word->hook);
+    }
+    return false;
 }
 
-static void look_at(const struct otp_object *object, bool unloaded) {
+static void scan_and_write(const struct otp_object *object, struct patched *patched, uint32_t wanted) {
+    struct scan scan = {object, patched};
+    if (!as_left(object, patched)) {
+        patched->count = 0;
+        otp_object_words(object, take_word, &scan);
+    }
+    write_words(object, patched, wanted);
+}
+
+/* `known` objects that were looked at are as they were. */
+static void look_at(const struct otp_object *object, bool known, uint32_t wanted) {
     struct patched *patched = find(object);
     void *pin;
-    if (patched && !unloaded) {
+    if (patched && known) {
         patched->seen = true;
         return;
     }
     if (!otp_object_pin(object, &pin))
         return; /* it is gone already */
-    if (!patched || !as_left(object, patched)) {
-        if (!patched)
-            patched = add(object);
-        if (patched) {
-            struct scan scan = {object, patched};
-            patched->count = 0;
-            otp_object_words(object, take_word, &scan);
-            write_words(object, patched, true);
-        }
-    }
-    if (patched)
+    if (!patched)
+        patched = add(object);
+    if (patched) {
+        scan_and_write(object, patched, wanted);
         patched->seen = true;
+    }
     otp_object_unpin(pin);
 }
 
@@ -213,27 +231,30 @@ static void look_at(const struct otp_object *object, bool unloaded) {
 static void show_counts(void) {
     uint64_t objects = 0, words = 0;
     for (size_t i = 0; i < self.count; i++) {
-        objects += self.objects[i].count > 0;
-        words += self.objects[i].count;
+        uint64_t before = words;
+        for (size_t j = 0; j < self.objects[i].count; j++)
+            words += (self.objects[i].words[j].hook->types & self.applied) != 0;
+        objects += words > before;
     }
     atomic_store(&self.counted_objects, objects);
     atomic_store(&self.counted_words, words);
 }
 
-static void put_all(void) {
+static void put_all(uint32_t wanted) {
     struct otp_objects objects;
     if (otp_objects_list(&objects)) {
         self.out_of_memory = true;
         return;
     }
-    bool unloaded = objects.unloads != self.unloads;
+    bool known = objects.unloads == self.unloads && wanted == self.applied;
     self.loads = objects.loads;
     self.unloads = objects.unloads;
     for (size_t i = 0; i < self.count; i++)
         self.objects[i].seen = false;
     for (size_t i = 0; i < objects.count; i++)
         if (!left_alone(&objects.items[i]))
-            look_at(&objects.items[i], unloaded);
+            look_at(&objects.items[i], known, wanted);
+    self.applied = wanted;
     drop_unseen();
     otp_objects_free(&objects);
 }
@@ -248,12 +269,13 @@ static void take_back_all(void) {
         struct patched *patched = find(&objects.items[i]);
         void *pin;
         if (patched && patched->count && otp_object_pin(&objects.items[i], &pin)) {
-            write_words(&objects.items[i], patched, false);
+            write_words(&objects.items[i], patched, 0);
             otp_object_unpin(pin);
         }
     }
     for (size_t i = 0; i < self.count; i++)
         self.objects[i].seen = false;
+    self.applied = 0;
     drop_unseen();
     otp_objects_free(&objects);
 }
@@ -268,8 +290,9 @@ static void settle(void) {
         atomic_store(&self.again, false);
         if (!self.resolved)
             self.resolved = otp_hooks_resolve(&self.owner);
-        if (self.resolved && atomic_load(&self.wanted))
-            put_all();
+        uint32_t wanted = atomic_load(&self.wanted);
+        if (self.resolved && wanted)
+            put_all(wanted);
         else
             take_back_all();
         dlerror(); /* an object that went meanwhile is not the host's error */
@@ -286,20 +309,20 @@ static void wait_settled(void) {
         nanosleep(&(struct timespec){0, 1000000}, NULL);
 }
 
-int otp_patch_install(void) {
-    atomic_store(&self.wanted, true);
+int otp_patch_install(uint32_t types) {
+    atomic_fetch_or(&self.wanted, types);
     settle();
     wait_settled();
     if (self.out_of_memory)
-        return otp_error(OTELPROF_E_MEMORY, "no memory for the list of words that lead to allocation functions");
+        return otp_error(OTELPROF_E_MEMORY, "no memory for the list of words that lead to hooks");
     if (otp_patch_reach() == OTP_REACH_NOTHING || !atomic_load(&self.counted_words))
         return otp_error(OTELPROF_E_KERNEL,
-                         "no call of malloc goes through a word that the loader fills: a static program");
+                         "no call goes through a word that the loader fills: a static program");
     return 0;
 }
 
-void otp_patch_remove(void) {
-    if (!atomic_exchange(&self.wanted, false))
+void otp_patch_remove(uint32_t types) {
+    if (!(atomic_fetch_and(&self.wanted, ~types) & types))
         return;
     settle();
     wait_settled();
@@ -315,7 +338,7 @@ void otp_patch_follow(void) {
 }
 
 bool otp_patch_follows(void) {
-    return otp_fork_guard_mine() && atomic_load_explicit(&self.wanted, memory_order_relaxed);
+    return otp_fork_guard_mine() && atomic_load_explicit(&self.wanted, memory_order_relaxed) != 0;
 }
 
 enum otp_patch_reach otp_patch_reach(void) { return (enum otp_patch_reach)atomic_load(&self.reach); }
@@ -333,8 +356,9 @@ void otp_patch_forked_child(void) {
     if (atomic_load(&self.busy)) { /* nobody knows in what state the list is: it is abandoned, the words stay */
         self.objects = NULL;
         self.count = self.capacity = 0;
+        self.applied = 0;
     }
     atomic_store(&self.busy, false);
     atomic_store(&self.again, false);
-    atomic_store(&self.wanted, false);
+    atomic_store(&self.wanted, 0);
 }

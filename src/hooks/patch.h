@@ -4,8 +4,8 @@
  * threads of the host, whose calls take the loader's lock; never waits for another thread for long: who finds somebody
  * at work leaves the wish to him.
  *
- * Left alone are our own objects, and the object that brings an allocator (jemalloc), whose calls within itself are its
- * own affair. A word that holds neither the real function nor a hook belongs to somebody else, and stays.
+ * Left alone are our own objects, and in the object that brings an allocator (jemalloc) what allocates: its calls
+ * within itself are its own affair. A word that holds neither the real function nor a hook belongs to somebody else, and stays.
  */
 #ifndef OTP_HOOKS_PATCH_H
 #define OTP_HOOKS_PATCH_H
@@ -28,14 +28,14 @@ enum otp_patch_reach {
 };
 
 /*
- * Words lead to the hooks from now on, also those of objects that are loaded later. Must not be called before
- * otp_hook_state_make() and the like: hooks run at once. 0; OTELPROF_E_MEMORY; OTELPROF_E_KERNEL if nothing can be
- * reached.
+ * Words lead to the hooks of these types (enum otp_hook_type) from now on, also those of objects that are loaded later.
+ * Must not be called before otp_hook_state_make() and the like: hooks run at once. 0; OTELPROF_E_MEMORY;
+ * OTELPROF_E_KERNEL if nothing can be reached.
  */
-int otp_patch_install(void);
+int otp_patch_install(uint32_t types);
 
-/* Puts the words back as they were. Addresses that the program has copied meanwhile still lead to the hooks. */
-void otp_patch_remove(void);
+/* Puts their words back as they were. Addresses that the program has copied meanwhile still lead to the hooks. */
+void otp_patch_remove(uint32_t types);
 
 /* An object has come or gone. Nothing happens where nothing has changed. */
 void otp_patch_follow(void);

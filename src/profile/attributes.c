@@ -41,13 +41,23 @@ void otp_attribute_set_text(struct otp_window *window, struct otp_attribute_list
         set(list, item);
 }
 
-void otp_attribute_set_int(struct otp_window *window, struct otp_attribute_list *list, const char *key,
-                           int64_t number) {
-    struct otp_attribute_key item = {intern_text(window, key, strlen(key)), OTP_INTERN_NONE, number};
+static void set_number(struct otp_window *window, struct otp_attribute_list *list, const char *key, uint32_t text,
+                       int64_t number) {
+    struct otp_attribute_key item = {intern_text(window, key, strlen(key)), text, number};
     if (item.key == OTP_INTERN_NONE)
         list->full = true;
     else
         set(list, item);
+}
+
+void otp_attribute_set_int(struct otp_window *window, struct otp_attribute_list *list, const char *key,
+                           int64_t number) {
+    set_number(window, list, key, OTP_INTERN_NONE, number);
+}
+
+void otp_attribute_set_name(struct otp_window *window, struct otp_attribute_list *list, const char *key, uint32_t data,
+                            uint32_t site) {
+    set_number(window, list, key, OTP_TEXT_IS_NAME, (int64_t)((uint64_t)data << 32 | site));
 }
 
 void otp_attribute_set_entries(struct otp_window *window, struct otp_attribute_list *list, const uint8_t *entries,

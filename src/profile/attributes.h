@@ -18,6 +18,10 @@ void otp_attribute_set_text(struct otp_window *window, struct otp_attribute_list
                             const void *text, size_t size);
 void otp_attribute_set_int(struct otp_window *window, struct otp_attribute_list *list, const char *key, int64_t number);
 
+/* Sets a name that is looked up later, by frames of the window + 1. */
+void otp_attribute_set_name(struct otp_window *window, struct otp_attribute_list *list, const char *key, uint32_t data,
+                            uint32_t site);
+
 /* Sets the attributes of a thread record: `size` bytes of entries. */
 void otp_attribute_set_entries(struct otp_window *window, struct otp_attribute_list *list, const uint8_t *entries,
                                size_t size);

@@ -44,6 +44,12 @@ const struct otp_counter otp_counters[] = {
     COUNTER("otelprof.heap.live.thinned", heap_live_thinned, false),
     COUNTER("otelprof.heap.lost_frees", heap_lost_frees, false),
     COUNTER("otelprof.heap.reentered", heap_reentered, false),
+    COUNTER("otelprof.lock.samples", lock_samples, false),
+    COUNTER("otelprof.lock.holders", lock_holders, false),
+    COUNTER("otelprof.lock.holders.unseen", lock_holders_unseen, false),
+    COUNTER("otelprof.lock.holders.thinned", lock_holders_thinned, false),
+    COUNTER("otelprof.lock.holders.lost", lock_holders_lost, false),
+    COUNTER("otelprof.lock.unpublished", lock_unpublished, false),
     COUNTER("otelprof.heap.stacks_unbounded", heap_stacks_unbounded, false),
 };
 

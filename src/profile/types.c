@@ -4,9 +4,14 @@
 #define HEAP_TYPE(name, unit)                                                                                          \
     .sample_name = (name), .sample_unit = (unit), .period_name = "space", .period_unit = "bytes", .always_merged = true
 
+#define LOCK_TYPE(name, unit, period)                                                                                  \
+    .sample_name = (name), .sample_unit = (unit), .period_name = (period), .period_unit = "nanoseconds",               \
+    .always_merged = true
+
 /*
  * Names and units that receivers take: Pyroscope multiplies a count of samples with a period of cpu/nanoseconds. Those
- * of the heap are Go's. Two profiles tell of each allocation, because one on the wire has a single sample type.
+ * of the heap and of locks are Go's. Two profiles tell of each allocation and of each wait, because one on the wire has
+ * a single sample type.
  */
 const struct otp_profile_type otp_profile_types[OTP_PROFILE_KINDS] = {
     [OTP_PROFILE_CPU] = {.sample_name = "samples",
@@ -19,5 +24,9 @@ const struct otp_profile_type otp_profile_types[OTP_PROFILE_KINDS] = {
     [OTP_PROFILE_ALLOC_SPACE] = {HEAP_TYPE("alloc_space", "bytes"), .twin = OTP_PROFILE_ALLOC_SPACE},
     [OTP_PROFILE_INUSE_OBJECTS] = {HEAP_TYPE("inuse_objects", "count"), .is_state = true,
                                    .twin = OTP_PROFILE_INUSE_SPACE},
+    [OTP_PROFILE_BLOCK_CONTENTIONS] = {LOCK_TYPE("contentions", "count", "block"), .twin = OTP_PROFILE_BLOCK_DELAY},
+    [OTP_PROFILE_BLOCK_DELAY] = {LOCK_TYPE("delay", "nanoseconds", "block"), .twin = OTP_PROFILE_BLOCK_DELAY},
+    [OTP_PROFILE_MUTEX_CONTENTIONS] = {LOCK_TYPE("contentions", "count", "mutex"), .twin = OTP_PROFILE_MUTEX_DELAY},
+    [OTP_PROFILE_MUTEX_DELAY] = {LOCK_TYPE("delay", "nanoseconds", "mutex"), .twin = OTP_PROFILE_MUTEX_DELAY},
     [OTP_PROFILE_INUSE_SPACE] = {HEAP_TYPE("inuse_space", "bytes"), .is_state = true, .twin = OTP_PROFILE_INUSE_SPACE},
 };

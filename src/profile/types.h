@@ -11,6 +11,10 @@ enum otp_profile_kind {
     OTP_PROFILE_ALLOC_SPACE,
     OTP_PROFILE_INUSE_OBJECTS, /* what is allocated and not freed at its end */
     OTP_PROFILE_INUSE_SPACE,
+    OTP_PROFILE_BLOCK_CONTENTIONS, /* waits, where the waiter waited */
+    OTP_PROFILE_BLOCK_DELAY,
+    OTP_PROFILE_MUTEX_CONTENTIONS, /* waits for locks, where the lock was released at last */
+    OTP_PROFILE_MUTEX_DELAY,
     OTP_PROFILE_KINDS /* how many there are */
 };
 

@@ -115,7 +115,7 @@ static uint32_t intern_frame(struct otp_window *window, const struct otp_frame_r
     key.mapping = OTP_NO_MAPPING;
     if (frame->kind != OTP_FRAME_TRUNCATED)
         key.address = frame->address;
-    if ((frame->kind == OTP_FRAME_NATIVE || frame->kind == OTP_FRAME_KERNEL) &&
+    if ((frame->kind == OTP_FRAME_NATIVE || frame->kind == OTP_FRAME_KERNEL || frame->kind == OTP_FRAME_DATA) &&
         frame->mapping < otp_intern_count(window->mappings))
         key.mapping = frame->mapping;
     return otp_intern(window->frames, &key, sizeof(key));
@@ -168,6 +168,25 @@ static void set_text_if_any(struct otp_window *window, struct otp_attribute_list
         otp_attribute_set_text(window, list, key, text, strlen(text));
 }
 
+/* The number of a frame that a name is looked up by, + 1; 0: there is none. */
+static uint32_t name_frame(struct otp_window *window, struct otp_attribute_list *list,
+                           const struct otp_frame_ref *frame) {
+    uint32_t number = frame ? intern_frame(window, frame) : 0;
+    list->full = list->full || number == OTP_INTERN_NONE;
+    return frame ? number + 1 : 0;
+}
+
+static void set_extra(struct otp_window *window, struct otp_attribute_list *list, const struct otp_extra *extra) {
+    if (extra->text) {
+        set_text_if_any(window, list, extra->key, extra->text);
+    } else if (extra->data || extra->site) {
+        uint32_t data = name_frame(window, list, extra->data);
+        otp_attribute_set_name(window, list, extra->key, data, name_frame(window, list, extra->site));
+    } else {
+        otp_attribute_set_int(window, list, extra->key, extra->number);
+    }
+}
+
 /* What is known of a sample beside its thread's record. */
 static void set_own_attributes(struct otp_window *window, struct otp_attribute_list *list,
                                const struct otp_sample *sample, bool thread) {
@@ -177,7 +196,8 @@ static void set_own_attributes(struct otp_window *window, struct otp_attribute_l
         otp_attribute_set_int(window, list, "cpu.logical_number", sample->cpu);
     }
     set_text_if_any(window, list, "thread.name", sample->thread_name);
-    set_text_if_any(window, list, "otelprof.heap.age", sample->age);
+    for (unsigned i = 0; i < sample->extra_count; i++)
+        set_extra(window, list, &sample->extras[i]);
     if (sample->stop != OTP_STOP_COMPLETE)
         set_text_if_any(window, list, "otelprof.stack.stop",
                         sample->stop < OTP_STOP_COUNT ? stop_names[sample->stop] : "unknown");

@@ -44,6 +44,7 @@ enum otp_frame_kind {
     OTP_FRAME_KERNEL = 1,
     OTP_FRAME_TRUNCATED = 2, /* marker at the root side: "[truncated]"; address and mapping do not count */
     OTP_FRAME_UNKNOWN = 3,   /* user address in no module; mapping does not count */
+    OTP_FRAME_DATA = 4,      /* in no stack: an address in the data of the mapping's file */
 };
 
 struct otp_frame_ref {
@@ -64,6 +65,16 @@ struct otp_mapping {
     bool vdso, kernel, anonymous, deleted;
 };
 
+/* An attribute of a sample that is not its span's: a text, a name that is looked up later, or a number. */
+struct otp_extra {
+    const char *key;
+    const char *text; /* NULL: not a text; any bytes up to a zero; "": the attribute is left out */
+    int64_t number;
+    /* Either not NULL: the value is the name of the variable at `data`, or where that has none, "in FUNCTION" by `site`.
+     */
+    const struct otp_frame_ref *data, *site;
+};
+
 struct otp_sample {
     enum otp_profile_kind type;
     uint64_t time_unix_ns;              /* 0: the window's start */
@@ -73,9 +84,10 @@ struct otp_sample {
     uint32_t frame_count;
     uint32_t tid;            /* 0: none */
     const char *thread_name; /* any bytes up to a zero; NULL or "": none */
-    const char *age;         /* attribute "otelprof.heap.age"; likewise */
     uint32_t cpu;
-    uint8_t stop;        /* enum otp_stop (bpf/record.h): why the stack ends */
+    uint8_t stop; /* enum otp_stop (bpf/record.h): why the stack ends */
+    uint8_t extra_count;
+    const struct otp_extra *extras;
     const void *context; /* struct otp_thread_record (bpf/context_slot.h), perhaps cut short; NULL: none */
     size_t context_size; /* bytes there */
 };
@@ -120,8 +132,9 @@ const struct otp_window_counts *otp_window_counts(const struct otp_window *windo
 
 struct otp_attribute {
     const char *key;
-    const char *text; /* NULL: an integer */
+    const char *text; /* NULL: an integer, or a name */
     int64_t number;
+    bool is_name; /* number: of frames; see otp_window_name_frames() */
 };
 
 struct otp_span_link {
@@ -157,6 +170,9 @@ const struct otp_frame_ref *otp_window_frame_at(const struct otp_window *window,
 uint32_t otp_window_stack_count(const struct otp_window *window);
 /* Numbers of frames, leaf first. */
 const uint32_t *otp_window_stack_at(const struct otp_window *window, uint32_t number, uint32_t *frame_count);
+/* The frames that a name is looked up by: the variable's and the site's; NULL: none. */
+void otp_window_name_frames(const struct otp_window *window, const struct otp_attribute *attribute,
+                            const struct otp_frame_ref **data, const struct otp_frame_ref **site);
 uint32_t otp_window_attribute_count(const struct otp_window *window);
 struct otp_attribute otp_window_attribute_at(const struct otp_window *window, uint32_t number);
 uint32_t otp_window_attribute_set_count(const struct otp_window *window);

@@ -11,9 +11,12 @@
 /* Key of an attribute: numbers in `strings`. No padding, as for all keys here. */
 struct otp_attribute_key {
     uint32_t key;
-    uint32_t text; /* OTP_INTERN_NONE: an integer */
+    uint32_t text; /* OTP_INTERN_NONE: an integer; OTP_TEXT_IS_NAME: a name, by the frames of `number` */
     int64_t number;
 };
+
+/* Frames of a name: the variable's number + 1 in the upper half, the site's + 1 in the lower; 0: none. */
+#define OTP_TEXT_IS_NAME (OTP_INTERN_NONE - 1)
 
 /* Key of a mapping. */
 struct otp_mapping_key {

@@ -59,8 +59,17 @@ uint32_t otp_window_attribute_count(const struct otp_window *window) { return ot
 
 struct otp_attribute otp_window_attribute_at(const struct otp_window *window, uint32_t number) {
     const struct otp_attribute_key *key = otp_intern_key(window->attributes, number, NULL);
-    const char *text = key->text == OTP_INTERN_NONE ? NULL : otp_intern_key(window->strings, key->text, NULL);
-    return (struct otp_attribute){otp_intern_key(window->strings, key->key, NULL), text, key->number};
+    bool is_text = key->text < OTP_TEXT_IS_NAME;
+    const char *text = is_text ? otp_intern_key(window->strings, key->text, NULL) : NULL;
+    return (struct otp_attribute){otp_intern_key(window->strings, key->key, NULL), text, key->number,
+                                  key->text == OTP_TEXT_IS_NAME};
+}
+
+void otp_window_name_frames(const struct otp_window *window, const struct otp_attribute *attribute,
+                            const struct otp_frame_ref **data, const struct otp_frame_ref **site) {
+    uint32_t upper = (uint32_t)((uint64_t)attribute->number >> 32), lower = (uint32_t)attribute->number;
+    *data = upper ? otp_window_frame_at(window, upper - 1) : NULL;
+    *site = lower ? otp_window_frame_at(window, lower - 1) : NULL;
 }
 
 uint32_t otp_window_attribute_set_count(const struct otp_window *window) { return otp_intern_count(window->sets); }

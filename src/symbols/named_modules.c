@@ -258,14 +258,15 @@ static enum otp_index_result build_index(struct otp_module_entry *entry, const s
     *behind = &located->main;
     enum otp_index_result result = OTP_INDEX_EMPTY;
     if (otp_elf_is_open(&located->main))
-        result = otp_symbol_index_build(&located->main, SHT_SYMTAB, limit, &entry->index);
+        result = otp_symbol_index_build(&located->main, SHT_SYMTAB, OTP_INDEX_FUNCTIONS, limit, &entry->index);
     if (result == OTP_INDEX_EMPTY && otp_elf_is_open(&located->debug)) {
         *behind = &located->debug;
-        result = otp_symbol_index_build(&located->debug, SHT_SYMTAB, limit, &entry->index);
+        result = otp_symbol_index_build(&located->debug, SHT_SYMTAB, OTP_INDEX_FUNCTIONS, limit, &entry->index);
     }
     if (result != OTP_INDEX_OK && result != OTP_INDEX_MEMORY && otp_elf_is_open(&located->main)) {
         *behind = &located->main;
-        enum otp_index_result dynamic = otp_symbol_index_build(&located->main, SHT_DYNSYM, limit, &entry->index);
+        enum otp_index_result dynamic =
+            otp_symbol_index_build(&located->main, SHT_DYNSYM, OTP_INDEX_FUNCTIONS, limit, &entry->index);
         if (dynamic == OTP_INDEX_OK || result == OTP_INDEX_EMPTY)
             result = dynamic;
     }

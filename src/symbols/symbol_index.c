@@ -26,6 +26,7 @@ struct symbol {
 };
 
 struct otp_symbol_index {
+    enum otp_index_content content;
     uint64_t base;
     struct symbol *symbols;
     size_t count;
@@ -86,9 +87,20 @@ static bool acceptable(const struct otp_elf_file *elf, const Elf64_Sym *symbol) 
     return symbol->st_value >= section->sh_addr && symbol->st_value - section->sh_addr < section->sh_size;
 }
 
+static bool is_object(const struct otp_elf_file *elf, const Elf64_Sym *symbol) {
+    const Elf64_Shdr *section = section_of(elf, symbol);
+    return ELF64_ST_TYPE(symbol->st_info) == STT_OBJECT && symbol->st_name && symbol->st_size && section &&
+           !(section->sh_flags & SHF_EXECINSTR) && symbol->st_value >= section->sh_addr &&
+           symbol->st_value - section->sh_addr < section->sh_size;
+}
+
+static bool wanted(const struct otp_symbol_index *index, const struct otp_elf_file *elf, const Elf64_Sym *symbol) {
+    return index->content == OTP_INDEX_OBJECTS ? is_object(elf, symbol) : acceptable(elf, symbol);
+}
+
 static enum otp_index_result add(struct otp_symbol_index *index, const struct otp_elf_file *elf,
                                  const Elf64_Sym *symbol) {
-    if (!acceptable(elf, symbol) || symbol->st_name >= index->strings_size || symbol->st_value < index->base ||
+    if (!wanted(index, elf, symbol) || symbol->st_name >= index->strings_size || symbol->st_value < index->base ||
         symbol->st_value - index->base > UINT32_MAX)
         return OTP_INDEX_OK;
     if (index->count == index->capacity) {
@@ -238,7 +250,8 @@ static enum otp_index_result fill(struct otp_symbol_index *index, const struct o
     return OTP_INDEX_OK;
 }
 
-enum otp_index_result otp_symbol_index_build(const struct otp_elf_file *elf, uint32_t table_type, size_t limit,
+enum otp_index_result otp_symbol_index_build(const struct otp_elf_file *elf, uint32_t table_type,
+                                             enum otp_index_content content, size_t limit,
                                              struct otp_symbol_index **index) {
     *index = NULL;
     const Elf64_Shdr *table = otp_elf_section(elf, table_type, NULL);
@@ -252,6 +265,7 @@ enum otp_index_result otp_symbol_index_build(const struct otp_elf_file *elf, uin
     if (!fresh)
         return OTP_INDEX_MEMORY;
     fresh->limit = limit;
+    fresh->content = content;
     enum otp_index_result result = fill(fresh, elf, table);
     if (result == OTP_INDEX_OK)
         *index = fresh;

@@ -7,6 +7,7 @@
 
 #include "base/sys.h"
 #include "symbols/clean_name.h"
+#include "symbols/data_names.h"
 #include "symbols/dwarf_lines.h"
 #include "symbols/elf_file.h"
 #include "symbols/kernel.h"
@@ -25,6 +26,7 @@ struct otp_symbols {
     otp_demangle_fn demangle;
     struct otp_result_cache *cache;
     struct otp_named_modules *modules;
+    struct otp_data_names *data;
     struct otp_kernel_symbols *kernel;
     struct otp_perf_map *perf_map;
     struct otp_symbols_stats stats;
@@ -36,12 +38,12 @@ struct otp_symbols {
 };
 
 /*
- * Half for answers (two generations: 16 MiB in all hold some 30,000 of one window), three eighths for indexes, a
- * sixteenth each for the kernel and for perf maps.
+ * Half for answers (two generations: 16 MiB in all hold some 30,000 of one window), five sixteenths for indexes, a
+ * sixteenth each for variables, for the kernel and for perf maps.
  */
 static bool make_parts(struct otp_symbols *symbols, const struct otp_symbols_options *options, size_t limit) {
     struct otp_named_modules_options modules = {
-        .index_limit = limit / 8 * 3,
+        .index_limit = limit / 16 * 5,
         .dwarf_limit = options->dwarf_limit_bytes ? options->dwarf_limit_bytes : DWARF_LIMIT,
         .dwarf_cpu_permille = options->dwarf_cpu_permille ? options->dwarf_cpu_permille : 10,
         .no_dwarf = options->no_dwarf || !otp_dwarf_version(),
@@ -50,11 +52,12 @@ static bool make_parts(struct otp_symbols *symbols, const struct otp_symbols_opt
     symbols->demangle = options->demangle;
     symbols->cache = otp_result_cache_new(limit / 2);
     symbols->modules = otp_named_modules_new(&modules, &symbols->stats);
+    symbols->data = otp_data_names_new(limit / 16, symbols->debug_directory);
     symbols->kernel =
         otp_kernel_symbols_new(options->kallsyms_path ? options->kallsyms_path : "/proc/kallsyms", limit / 16);
     symbols->perf_map =
         otp_perf_map_new(options->perf_map_directory ? options->perf_map_directory : "/tmp", limit / 16);
-    return symbols->cache && symbols->modules && symbols->kernel && symbols->perf_map;
+    return symbols->cache && symbols->modules && symbols->data && symbols->kernel && symbols->perf_map;
 }
 
 struct otp_symbols *otp_symbols_new(const struct otp_symbols_options *options) {
@@ -83,6 +86,7 @@ void otp_symbols_free(struct otp_symbols *symbols) {
     otp_named_modules_free(symbols->modules);
     otp_kernel_symbols_free(symbols->kernel);
     otp_perf_map_free(symbols->perf_map);
+    otp_data_names_free(symbols->data);
     free(symbols);
 }
 
@@ -103,7 +107,8 @@ void otp_symbols_stats(const struct otp_symbols *symbols, struct otp_symbols_sta
 
 size_t otp_symbols_memory(const struct otp_symbols *symbols) {
     return sizeof(*symbols) + otp_result_cache_size(symbols->cache) + otp_named_modules_size(symbols->modules) +
-           otp_kernel_symbols_size(symbols->kernel) + otp_perf_map_size(symbols->perf_map);
+           otp_data_names_size(symbols->data) + otp_kernel_symbols_size(symbols->kernel) +
+           otp_perf_map_size(symbols->perf_map);
 }
 
 /* A clean copy in the cache. */
@@ -243,6 +248,19 @@ static void count_unnamed(struct otp_symbols_stats *stats, unsigned reason) {
     default:
         stats->unnamed_memory++;
     }
+}
+
+const char *otp_symbols_data(struct otp_symbols *symbols, const struct otp_symbol_module *module, uint64_t address,
+                             uint64_t *offset) {
+    struct otp_locate_counts counts = {0, 0, 0};
+    if (module->kernel || module->anonymous || module->vdso)
+        return NULL;
+    bool found = otp_data_names_find(symbols->data, module, address, symbols->path, sizeof(symbols->path), offset,
+                                     &counts);
+    symbols->stats.files_changed += counts.changed;
+    symbols->stats.files_wrong += counts.wrong;
+    symbols->stats.files_bad += counts.bad;
+    return found ? keep_demangled(symbols, symbols->path) : NULL;
 }
 
 /* Copies an answer; if there is too little room, the middle is left out. */

@@ -100,6 +100,13 @@ void otp_symbols_end_window(struct otp_symbols *symbols);
 size_t otp_symbols_resolve(struct otp_symbols *symbols, const struct otp_symbol_module *module, uint64_t address,
                            struct otp_symbol_line *lines, size_t max);
 
+/*
+ * The name of the global variable that holds `address`, and how far behind its start that lies; NULL: there is none.
+ * `module` is a mapping of the file that brings the variable. The string lives as those of otp_symbols_resolve().
+ */
+const char *otp_symbols_data(struct otp_symbols *symbols, const struct otp_symbol_module *module, uint64_t address,
+                             uint64_t *offset);
+
 /* Copies the counters. */
 void otp_symbols_stats(const struct otp_symbols *symbols, struct otp_symbols_stats *stats);
 

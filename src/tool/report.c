@@ -108,12 +108,15 @@ static void print_sum_of_all(const struct report *report) {
     char text[TEXT_SIZE];
     bool one_period = summary->period && !summary->periods_differ;
     printf("\n%s %s", type->label, sample_type_text(text, type, summary->all.value));
-    if (type->unit == UNIT_NS)
+    bool waits = type->unit == UNIT_NS && *type->count_name;
+    if (*type->count_name)
+        printf(" in %" PRIu64 " %s", summary->all.samples, waits ? "waits" : "objects");
+    else if (type->unit == UNIT_NS)
         printf(" in %" PRIu64 " samples", summary->all.samples);
-    else if (*type->count_name)
-        printf(" in %" PRIu64 " objects", summary->all.samples);
     if (strcmp(type->name, "cpu") == 0 && one_period)
         printf(" at %.4g Hz", 1e9 / (double)summary->period);
+    else if (waits && one_period)
+        printf(", estimated from one sample in %s of waiting", text_duration(text, summary->period));
     else if (*type->count_name && one_period)
         printf(", estimated from one allocation in %s", text_bytes(text, summary->period));
 }

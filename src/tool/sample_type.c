@@ -9,11 +9,15 @@
 
 /* The first is what is shown if nothing else is asked for and there is some; then the next, and so on. */
 static const struct sample_type known[] = {
-    {"cpu", "", "CPU", "SAMPLES", UNIT_NS, false},
-    {"inuse_space", "inuse_objects", "LIVE", "OBJECTS", UNIT_BYTES, true},
-    {"alloc_space", "alloc_objects", "ALLOCATED", "OBJECTS", UNIT_BYTES, false},
-    {"inuse_objects", "", "LIVE", "", UNIT_COUNT, true},
-    {"alloc_objects", "", "ALLOCATED", "", UNIT_COUNT, false},
+    {"cpu", "cpu", "", "", "CPU", "SAMPLES", UNIT_NS, false},
+    {"inuse_space", "inuse_space", "", "inuse_objects", "LIVE", "OBJECTS", UNIT_BYTES, true},
+    {"alloc_space", "alloc_space", "", "alloc_objects", "ALLOCATED", "OBJECTS", UNIT_BYTES, false},
+    {"inuse_objects", "inuse_objects", "", "", "LIVE", "", UNIT_COUNT, true},
+    {"alloc_objects", "alloc_objects", "", "", "ALLOCATED", "", UNIT_COUNT, false},
+    {"block", "delay", "block", "contentions", "WAITED", "WAITS", UNIT_NS, false},
+    {"mutex", "delay", "mutex", "contentions", "HELD UP", "WAITS", UNIT_NS, false},
+    {"block_contentions", "contentions", "block", "", "WAITS", "", UNIT_COUNT, false},
+    {"mutex_contentions", "contentions", "mutex", "", "WAITS", "", UNIT_COUNT, false},
 };
 #define KNOWN (sizeof(known) / sizeof(known[0]))
 
@@ -22,6 +26,8 @@ bool sample_type_find(const char *name, struct sample_type *type) {
         name = "inuse_space";
     else if (strcmp(name, "alloc") == 0)
         name = "alloc_space";
+    else if (strcmp(name, "lock") == 0)
+        name = "block";
     for (size_t i = 0; i < KNOWN; i++) {
         if (strcmp(known[i].name, name) == 0) {
             *type = known[i];
@@ -30,7 +36,14 @@ bool sample_type_find(const char *name, struct sample_type *type) {
     }
     *type = (struct sample_type){.label = "VALUE", .count_label = "", .unit = UNIT_COUNT};
     snprintf(type->name, sizeof(type->name), "%s", name);
+    snprintf(type->wire_name, sizeof(type->wire_name), "%s", name);
     return false;
+}
+
+/* A profile's sample type alone does not say whose side of a wait it tells. */
+static bool same(const char *wire_name, const char *period_name, const struct otp_otlp_profile *profile) {
+    return strcmp(wire_name, profile->sample_name) == 0 &&
+           (!*period_name || strcmp(period_name, profile->period_name) == 0);
 }
 
 /* CPU time of one unit of a sample's value, in ns; 0 if the profile does not say CPU time. */
@@ -42,8 +55,17 @@ static uint64_t cpu_ns(const struct otp_otlp_profile *profile) {
 }
 
 void sample_type_of(const struct otp_otlp_profile *profile, struct sample_type *type) {
-    if (sample_type_find(cpu_ns(profile) ? "cpu" : profile->sample_name, type))
+    if (cpu_ns(profile)) {
+        *type = known[0];
         return;
+    }
+    for (size_t i = 1; i < KNOWN; i++) {
+        if (same(known[i].wire_name, known[i].period_name, profile)) {
+            *type = known[i];
+            return;
+        }
+    }
+    sample_type_find(profile->sample_name, type);
     if (strcmp(profile->sample_unit, "nanoseconds") == 0)
         type->unit = UNIT_NS;
     else if (strcmp(profile->sample_unit, "bytes") == 0)
@@ -53,11 +75,11 @@ void sample_type_of(const struct otp_otlp_profile *profile, struct sample_type *
 uint64_t sample_type_scale(const struct sample_type *type, const struct otp_otlp_profile *profile) {
     if (strcmp(type->name, "cpu") == 0)
         return cpu_ns(profile);
-    return strcmp(type->name, profile->sample_name) == 0;
+    return same(type->wire_name, type->period_name, profile);
 }
 
 bool sample_type_counts(const struct sample_type *type, const struct otp_otlp_profile *profile) {
-    return *type->count_name && strcmp(type->count_name, profile->sample_name) == 0;
+    return *type->count_name && same(type->count_name, type->period_name, profile);
 }
 
 const char *sample_type_text(char out[TEXT_SIZE], const struct sample_type *type, uint64_t value) {

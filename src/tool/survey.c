@@ -101,7 +101,7 @@ bool survey_has(const struct survey *survey, const struct sample_type *type) {
 }
 
 bool survey_default(const struct survey *survey, struct sample_type *type) {
-    static const char *const order[] = {"cpu", "inuse_space", "alloc_space"};
+    static const char *const order[] = {"cpu", "inuse_space", "alloc_space", "block"};
     for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
         sample_type_find(order[i], type);
         if (survey_has(survey, type))

@@ -89,12 +89,29 @@ static uint64_t bias_of(const struct otp_module *module, const struct otp_elf_he
     return module->start - module->file_offset;
 }
 
+static uint64_t image_end_of(uint64_t bias, const struct otp_elf_head *head) {
+    uint64_t end = 0;
+    for (uint32_t i = 0; i < head->count; i++) {
+        const Elf64_Phdr *header = &head->headers[i];
+        uint64_t last = bias + header->p_vaddr + header->p_memsz;
+        if (header->p_type == PT_LOAD && last > end)
+            end = last;
+    }
+    return end;
+}
+
+static void take_head(struct otp_module *module, const struct otp_elf_head *head) {
+    module->elf = true;
+    module->bias = bias_of(module, head);
+    module->image_end = image_end_of(module->bias, head);
+}
+
 static void identify(struct otp_module *module) {
     struct otp_elf_head head;
     struct stat status;
     if (module->image && otp_elf_head_read(&head, module->image, -1)) {
-        module->elf = module->in_memory = true;
-        module->bias = bias_of(module, &head);
+        take_head(module, &head);
+        module->in_memory = true;
         module->build_id_size =
             (uint8_t)otp_elf_build_id(&head, module->bias, -1, module->build_id, sizeof(module->build_id));
     }
@@ -103,10 +120,8 @@ static void identify(struct otp_module *module) {
         return;
     module->file_size = (uint64_t)status.st_size;
     module->modified_ns = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
-    if (!module->elf && otp_elf_head_read(&head, 0, fd)) {
-        module->elf = true;
-        module->bias = bias_of(module, &head);
-    }
+    if (!module->elf && otp_elf_head_read(&head, 0, fd))
+        take_head(module, &head);
     if (module->elf && !module->build_id_size && otp_elf_head_read(&head, 0, fd))
         module->build_id_size = (uint8_t)otp_elf_build_id(&head, 0, fd, module->build_id, sizeof(module->build_id));
     hash_file(module, fd);
@@ -271,7 +286,7 @@ static bool in_force(const struct otp_module *module, uint32_t generation) {
     return generation >= module->since && generation < module->until;
 }
 
-const struct otp_module *otp_modules_find(const struct otp_modules *modules, uint64_t address, uint32_t generation) {
+const struct otp_module *otp_modules_below(const struct otp_modules *modules, uint64_t address) {
     const struct list *mapped = &modules->mapped;
     size_t low = 0, high = mapped->count;
     while (low < high) {
@@ -281,8 +296,13 @@ const struct otp_module *otp_modules_find(const struct otp_modules *modules, uin
         else
             high = middle;
     }
-    if (low && address < mapped->items[low - 1]->end && in_force(mapped->items[low - 1], generation))
-        return mapped->items[low - 1];
+    return low ? mapped->items[low - 1] : NULL;
+}
+
+const struct otp_module *otp_modules_find(const struct otp_modules *modules, uint64_t address, uint32_t generation) {
+    const struct otp_module *below = otp_modules_below(modules, address);
+    if (below && address < below->end && in_force(below, generation))
+        return below;
     for (size_t i = modules->gone.count; generation < modules->generation && i-- > 0;) {
         const struct otp_module *module = modules->gone.items[i];
         if (address >= module->start && address < module->end && in_force(module, generation))

@@ -33,6 +33,7 @@ struct otp_module {
     uint64_t end;     /* one past the last */
     uint64_t file_offset;
     uint64_t bias;   /* address - bias = address in the ELF file's own numbering; 0 for programs that are not PIE */
+    uint64_t image_end; /* one past what the file's segments take in memory; 0: not known */
     uint64_t image;  /* where the file's first byte is mapped; 0: nowhere */
     uint64_t device; /* as stat() gives them */
     uint64_t inode;
@@ -69,6 +70,9 @@ int otp_modules_scan(struct otp_modules *modules, uint32_t generation, bool *cha
  * later ones; older ones also search what is gone. Valid until otp_modules_forget().
  */
 const struct otp_module *otp_modules_find(const struct otp_modules *modules, uint64_t address, uint32_t generation);
+
+/* The module mapped at the last scan that starts last of those that start at the address or below, or NULL. */
+const struct otp_module *otp_modules_below(const struct otp_modules *modules, uint64_t address);
 
 /* The module of that number, mapped or gone, or NULL. */
 const struct otp_module *otp_modules_by_number(const struct otp_modules *modules, uint32_t number);

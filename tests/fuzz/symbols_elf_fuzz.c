@@ -8,9 +8,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check_index(const struct otp_elf_file *elf, uint32_t type, size_t limit) {
+static void check_index(const struct otp_elf_file *elf, uint32_t type, enum otp_index_content content, size_t limit) {
     struct otp_symbol_index *index;
-    if (otp_symbol_index_build(elf, type, limit, &index) != OTP_INDEX_OK)
+    if (otp_symbol_index_build(elf, type, content, limit, &index) != OTP_INDEX_OK)
         return;
     if (!otp_symbol_index_count(index) || otp_symbol_index_size(index) > limit + 256)
         abort();
@@ -40,8 +40,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     uint64_t address;
     otp_elf_address(&elf, size / 2, &address);
-    check_index(&elf, SHT_SYMTAB, 1 << 20);
-    check_index(&elf, SHT_DYNSYM, 2048);
+    check_index(&elf, SHT_SYMTAB, OTP_INDEX_FUNCTIONS, 1 << 20);
+    check_index(&elf, SHT_DYNSYM, OTP_INDEX_FUNCTIONS, 2048);
+    check_index(&elf, SHT_SYMTAB, OTP_INDEX_OBJECTS, 1 << 20);
     otp_elf_close(&elf);
     return 0;
 }

@@ -4,6 +4,8 @@
  * byte every allocation is chosen.
  */
 #include "hooks/heap.h"
+#include "hooks/hook_ring.h"
+#include "hooks/install.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -85,7 +87,7 @@ static uint64_t soon(void) { return otp_clock_ns(CLOCK_MONOTONIC) + 10u * SECOND
 static void begin(uint64_t interval) {
     NEED(otp_fork_guard_arm() == 0);
     own = own_new(2);
-    NEED(otp_heap_install(LIVE_MAX) == 0);
+    NEED(otp_hooks_install(OTP_HOOK_HEAP, LIVE_MAX) == 0);
     otp_hook_show_tables(&own.memory, NULL);
     NEED(otp_stack_ranges_look(soon()));
     otp_heap_enable(interval);
@@ -100,7 +102,7 @@ static void end(void) {
     NEED(otp_heap_disable(soon()));
     drain();
     NEED(otp_hook_hide_tables(soon()));
-    otp_heap_remove();
+    otp_hooks_remove(OTP_HOOK_HEAP);
     own_free(&own);
 }
 
@@ -324,14 +326,14 @@ START_TEST(words_come_and_go) {
     NEED(at_first.failed == 0);
     NEED(otp_patch_reach() == OTP_REACH_ALL);
     for (int i = 0; i < 200; i++) {
-        otp_heap_remove();
+        otp_hooks_remove(OTP_HOOK_HEAP);
         otp_patch_counts(&now);
         NEED(now.words == 0);
         drain();
         kept = malloc(7000);
         free(kept);
         NEED(drain() == 0);
-        NEED(otp_heap_install(LIVE_MAX) == 0);
+        NEED(otp_hooks_install(OTP_HOOK_HEAP, LIVE_MAX) == 0);
         otp_patch_counts(&now);
         NEED(now.words == at_first.words);
     }
@@ -552,8 +554,8 @@ static int child(void *inherited) {
     free(kept);
     if (drain() || otp_patch_follows() || otp_live_count())
         return 1;
-    otp_heap_forked_child();
-    if (otp_fork_guard_arm() || otp_heap_install(LIVE_MAX))
+    otp_hooks_forked_child();
+    if (otp_fork_guard_arm() || otp_hooks_install(OTP_HOOK_HEAP, LIVE_MAX))
         return 2;
     otp_heap_enable(1);
     for (int i = 0; i < 3; i++) {
@@ -585,8 +587,8 @@ END_TEST
 
 /* Which of `DRAWS` equal blocks are chosen in a worker that begins its own profile, as bits into `chosen`. */
 static void worker(uint8_t *chosen) {
-    otp_heap_forked_child();
-    NEED(otp_fork_guard_arm() == 0 && otp_heap_install(LIVE_MAX) == 0);
+    otp_hooks_forked_child();
+    NEED(otp_fork_guard_arm() == 0 && otp_hooks_install(OTP_HOOK_HEAP, LIVE_MAX) == 0);
     otp_heap_enable(65536);
     for (int i = 0; i < DRAWS; i++) {
         drain();
@@ -643,7 +645,7 @@ END_TEST
 
 static void *install(void *unused) {
     (void)unused;
-    NEED(otp_heap_install(LIVE_MAX) == 0);
+    NEED(otp_hooks_install(OTP_HOOK_HEAP, LIVE_MAX) == 0);
     return NULL;
 }
 

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "core/heap_weight.h"
+#include "core/sample_weight.h"
 #include "hooks/live_blocks.h"
 #include "profile_fixture.h"
 #include "test_main.h"
@@ -78,7 +78,7 @@ static void expect_sums(double objects, double bytes) {
 
 START_TEST(until_it_is_freed) {
     struct otp_window *window = begin();
-    double small = otp_heap_weight(64, R), large = otp_heap_weight(1 << 20, R);
+    double small = otp_sample_weight(64, R), large = otp_sample_weight(1 << 20, R);
     struct otp_live_block one = add(window, stack_a, 64, START_NS, NULL);
     struct otp_live_block two = add(window, stack_b, 1 << 20, START_NS, NULL);
     expect_sums(small + large, small * 64 + large * (1 << 20));
@@ -151,7 +151,7 @@ END_TEST
 
 START_TEST(the_oldest_keep_their_links) {
     struct otp_window *window = begin(), *shown = fixture_window(OTELPROF_DETAIL_FULL, 0);
-    double weight = otp_heap_weight(64, R);
+    double weight = otp_sample_weight(64, R);
     for (uint64_t i = 0; i < 3000; i++) {
         struct otp_thread_record record = fixture_record(i + 1, "/users");
         add(window, stack_a, 64, START_NS + (2999 - i) * SECOND_NS, &record);
@@ -186,10 +186,10 @@ START_TEST(thinned_without_bias) {
                 }
             }
         for (uint32_t i = 0; i < 4; i++) {
-            exact[i] = blocks * otp_heap_weight(sizes[i], R);
+            exact[i] = blocks * otp_sample_weight(sizes[i], R);
             /* Each stays with probability q and then counts 1/q times as much. */
-            double q = otp_heap_probability(sizes[i], R * 8) / otp_heap_probability(sizes[i], R);
-            variance[i] = blocks * otp_heap_weight(sizes[i], R) * otp_heap_weight(sizes[i], R) * (1 - q) / q;
+            double q = otp_sample_probability(sizes[i], R * 8) / otp_sample_probability(sizes[i], R);
+            variance[i] = blocks * otp_sample_weight(sizes[i], R) * otp_sample_weight(sizes[i], R) * (1 - q) / q;
         }
         struct otp_window *shown = fixture_window(OTELPROF_DETAIL_FULL, 0);
         ck_assert_uint_eq(otp_live_set_sweep(set), otp_live_count());

@@ -626,7 +626,9 @@ static void add_heap(struct otp_window *window, enum otp_profile_kind type, uint
                      double bytes) {
     struct otp_frame_ref frames[] = {{.address = address, .mapping = 0}, {.address = 0x2010, .mapping = 1}};
     struct otp_sample sample = fixture_heap_sample(type, frames, 2, objects, bytes);
-    sample.age = type == OTP_PROFILE_INUSE_OBJECTS ? "1m-10m" : NULL;
+    static const struct otp_extra age = {.key = "otelprof.heap.age", .text = "1m-10m"};
+    sample.extras = &age;
+    sample.extra_count = type == OTP_PROFILE_INUSE_OBJECTS;
     ck_assert_int_eq(otp_window_add(window, &sample), 0);
 }
 

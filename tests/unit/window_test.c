@@ -365,7 +365,9 @@ START_TEST(a_state_is_no_event) {
     static const char *const ages[] = {"1m-10m", "", NULL, "1m-10m"};
     for (size_t i = 0; i < 4; i++) {
         struct otp_sample sample = fixture_heap_sample(OTP_PROFILE_INUSE_OBJECTS, three, 3, 2, 100);
-        sample.age = ages[i];
+        const struct otp_extra age = {.key = "otelprof.heap.age", .text = ages[i]};
+        sample.extras = &age;
+        sample.extra_count = ages[i] != NULL;
         ck_assert_int_eq(otp_window_add(window, &sample), 0);
     }
     struct otp_sample sample = fixture_sample(three, 3); /* CPU time beside it: equal in all but the type */

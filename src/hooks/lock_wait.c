@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hooks/lock_wait.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/thread.h"
+#include "hooks/heap_sampler.h"
+#include "hooks/hook_ring.h"
+#include "hooks/hook_state.h"
+
+/* All zero: a thread that has not waited yet. Initial-exec, so that it needs no allocation. */
+struct thread {
+    uint64_t run, random;
+    struct {
+        uint64_t left; /* until the next sample, ns */
+        uint64_t interval;
+    } draws[OTP_WAIT_CLASSES];
+    bool inside; /* a record is being made */
+};
+
+static _Thread_local struct thread self __attribute__((tls_model("initial-exec")));
+
+static enum otp_wait_class class_of(enum otp_lock_kind kind) {
+    return kind < OTP_LOCK_CONDITION ? OTP_WAIT_LOCK : OTP_WAIT_WORK;
+}
+
+static bool has_holder(enum otp_lock_kind kind) { return kind < OTP_LOCK_CONDITION; }
+
+static uint64_t now(void) { return otp_clock_ns(CLOCK_MONOTONIC); }
+
+/* ----------------------------------------------------------------------------------------------- sampling */
+
+/* Once a run and thread, as for allocations. */
+static OTP_HOOK_FUNCTION void seed(void) {
+    struct otp_hook_state *state = otp_hook_state();
+    uint64_t run = atomic_load_explicit(&state->run, memory_order_relaxed);
+    if (self.run == run)
+        return;
+    self.run = run;
+    self.random = (atomic_fetch_add_explicit(&state->seed, 1, memory_order_relaxed) + 1) * 0xa0761d6478bd642fu;
+    for (int i = 0; i < OTP_WAIT_CLASSES; i++)
+        self.draws[i].interval = 0;
+}
+
+static OTP_HOOK_FUNCTION void draw(enum otp_wait_class class, uint64_t interval) {
+    self.draws[class].interval = interval;
+    self.draws[class].left = otp_sampler_distance(otp_sampler_random(&self.random), interval);
+}
+
+/* Chances do not depend on what came before, so a new interval may be taken up between any two waits. */
+static OTP_HOOK_FUNCTION void prepare_draw(enum otp_wait_class class) {
+    uint64_t interval = atomic_load_explicit(&otp_hook_state()->wait_interval[class], memory_order_relaxed);
+    seed();
+    if (self.draws[class].interval != interval)
+        draw(class, interval);
+}
+
+/* ------------------------------------------------------------------------------------------------ waiting */
+
+bool otp_lock_wait_begin(struct otp_lock_wait *wait, enum otp_lock_kind kind, const volatile void *lock,
+                         uint32_t owner) {
+    enum otp_wait_class class = class_of(kind);
+    if (!otp_hook_on(OTP_HOOK_LOCK) || otp_thread_is_ours || self.inside)
+        return false;
+    prepare_draw(class);
+    *wait = (struct otp_lock_wait){
+        .lock = (uintptr_t)lock,
+        .start_ns = now(),
+        .left = self.draws[class].left,
+        .interval = self.draws[class].interval,
+        .place = OTP_LOCK_NOWHERE,
+        .owner = owner,
+        .kind = kind,
+    };
+    if (!has_holder(kind))
+        return true;
+    uint64_t from = wait->start_ns + wait->left;
+    wait->place = otp_lock_post(wait->lock, from > OTP_WAKING_NS ? from - OTP_WAKING_NS : 0);
+    if (wait->place == OTP_LOCK_NOWHERE)
+        otp_hook_count(OTP_HOOK_UNPUBLISHED);
+    return true;
+}
+
+/* The release that made the lock free for this thread, which has it now, so that no other can have come since. */
+static OTP_HOOK_FUNCTION bool find_release(const struct otp_lock_wait *wait, struct otp_release_notice *notice) {
+    struct otp_release_notice shared;
+    bool found = otp_release_last(wait->lock, OTP_RELEASE_EXCLUSIVE, notice);
+    if (wait->kind == OTP_LOCK_WRITE && otp_release_last(wait->lock, OTP_RELEASE_SHARED, &shared) &&
+        (!found || shared.time_ns > notice->time_ns)) {
+        *notice = shared;
+        found = true;
+    }
+    return found && notice->time_ns >= wait->start_ns;
+}
+
+static OTP_HOOK_FUNCTION void fill(struct otp_record *record, const struct otp_lock_wait *wait, uint64_t waited,
+                                   uint64_t mass, uint64_t release, enum otp_wait_end end) {
+    record->tid = wait->owner;
+    record->kind = wait->kind;
+    record->lock = wait->lock;
+    record->weight = waited;
+    record->interval = wait->interval;
+    record->mass = mass;
+    record->release = release & ~(uint64_t)1;
+    record->flags = (uint16_t)((end == OTP_WAIT_TIMED_OUT ? OTP_RECORD_TIMED_OUT : 0) |
+                               (end == OTP_WAIT_INTERRUPTED ? OTP_RECORD_INTERRUPTED : 0) |
+                               (release & 1 ? OTP_RECORD_THINNED : 0));
+}
+
+/* A record of this thread, for `put`; NULL: the profile is off by now, or no buffer was free. Then leave_record(). */
+static OTP_HOOK_FUNCTION struct otp_record *enter_record(enum otp_record_type type, enum otp_hook_counter lost,
+                                                         uint64_t caller, unsigned *phase) {
+    struct otp_record *record = NULL;
+    self.inside = true;
+    *phase = otp_hook_enter();
+    if (otp_hook_on(OTP_HOOK_LOCK)) {
+        if (type == OTP_RECORD_WAIT)
+            otp_hook_count(OTP_HOOK_WAITS);
+        record = otp_hook_capture(type, caller);
+        if (!record)
+            otp_hook_count(lost);
+    }
+    return record;
+}
+
+static OTP_HOOK_FUNCTION void leave_record(struct otp_record *record, unsigned phase) {
+    if (record)
+        otp_hook_ring_put(record, otp_hook_record_size(record));
+    otp_hook_leave(phase);
+    self.inside = false;
+}
+
+void otp_lock_wait_end(const struct otp_lock_wait *wait, enum otp_wait_end end, uint64_t caller) {
+    enum otp_wait_class class = class_of(wait->kind);
+    struct otp_release_notice notice = {0, 0};
+    uint64_t end_ns = now();
+    bool released = false;
+    if (has_holder(wait->kind)) {
+        released = end == OTP_WAIT_GOT && wait->place != OTP_LOCK_NOWHERE && find_release(wait, &notice);
+        otp_lock_unpost(wait->lock, wait->place);
+    }
+    if (end == OTP_WAIT_ERROR || end_ns <= wait->start_ns || self.inside)
+        return;
+    uint64_t waited = end_ns - wait->start_ns;
+    uint64_t mass = released ? notice.time_ns - wait->start_ns + OTP_WAKING_NS : waited;
+    if (mass <= wait->left) {
+        self.draws[class].left = wait->left - mass;
+        return;
+    }
+    draw(class, wait->interval);
+    int saved = errno;
+    unsigned phase;
+    struct otp_record *record = enter_record(OTP_RECORD_WAIT, OTP_HOOK_WAITS_FULL, caller, &phase);
+    if (record)
+        fill(record, wait, waited, mass, released ? notice.number : 0, end);
+    leave_record(record, phase);
+    errno = saved;
+}
+
+/* ---------------------------------------------------------------------------------------------- releasing */
+
+/*
+ * While a waiter that is chosen goes on waiting, others may take and release the lock a million times a second, and
+ * each of these releases may be the one. Those that come fast are left out but for one in 2^n, which stands for all.
+ */
+static OTP_HOOK_FUNCTION uint32_t thinning(uint64_t gap_ns) {
+    uint32_t power = 0;
+    while (power < 10 && gap_ns << power < OTP_RELEASE_GAP_NS)
+        power++;
+    return power;
+}
+
+bool otp_lock_release_begin(struct otp_lock_release *release, enum otp_lock_kind kind, const volatile void *lock) {
+    enum otp_release_class class = kind == OTP_LOCK_READ ? OTP_RELEASE_SHARED : OTP_RELEASE_EXCLUSIVE;
+    struct otp_release_notice before;
+    if (!otp_hook_on(OTP_HOOK_LOCK) || otp_thread_is_ours || self.inside)
+        return false;
+    *release = (struct otp_lock_release){
+        .lock = (uintptr_t)lock, .kind = kind, .notice = {.number = otp_release_number(), .time_ns = now()}};
+    release->wanted = otp_lock_chosen(release->lock, release->notice.time_ns);
+    if (release->wanted && otp_release_last(release->lock, class, &before)) {
+        seed();
+        release->thinning = thinning(release->notice.time_ns - before.time_ns);
+        if (otp_sampler_random(&self.random) >> (64 - 10) & ((1u << release->thinning) - 1)) {
+            release->wanted = false;
+            release->notice.number |= 1;
+        }
+    }
+    otp_release_post(release->lock, class, &release->notice);
+    return true;
+}
+
+void otp_lock_release_end(const struct otp_lock_release *release, bool released, uint64_t caller) {
+    if (!released || !release->wanted || self.inside)
+        return;
+    int saved = errno;
+    unsigned phase;
+    struct otp_record *record = enter_record(OTP_RECORD_RELEASE, OTP_HOOK_RELEASES_FULL, caller, &phase);
+    if (record) {
+        record->kind = release->kind;
+        record->lock = release->lock;
+        record->release = release->notice.number;
+        record->thinning = release->thinning;
+    }
+    leave_record(record, phase);
+    errno = saved;
+}
