@@ -214,8 +214,8 @@ int otp_hook_pthread_barrier_wait(pthread_barrier_t *barrier) {
     if (!otp_lock_wait_begin(&wait, OTP_LOCK_BARRIER, barrier, 0))
         return OTP_REAL(pthread_barrier_wait)(barrier);
     int result = OTP_REAL(pthread_barrier_wait)(barrier);
-    bool passed = result == 0 || result == PTHREAD_BARRIER_SERIAL_THREAD;
-    otp_lock_wait_end(&wait, passed ? OTP_WAIT_GOT : OTP_WAIT_ERROR, CALLER);
+    /* PTHREAD_BARRIER_SERIAL_THREAD is for the last one to arrive (nptl/pthread_barrier_wait.c of glibc): no wait. */
+    otp_lock_wait_end(&wait, result == 0 ? OTP_WAIT_GOT : OTP_WAIT_ERROR, CALLER);
     return result;
 }
 

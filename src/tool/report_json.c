@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tool/report.h"
 #include "tool/text.h"
@@ -13,7 +14,9 @@ static void print_sum(const struct report *report, const char *name, const struc
            *report->type->count_name ? "objects" : "samples", sum->samples);
 }
 
-static const char *name_of_sum(const struct report *report) { return report->type->unit == UNIT_NS ? "cpu" : "sum"; }
+static const char *name_of_sum(const struct report *report) {
+    return strcmp(report->type->name, "cpu") == 0 ? "cpu" : "sum";
+}
 
 static bool print_rows(const struct report *report, uint32_t group) {
     size_t count;

@@ -12,6 +12,7 @@
 
 #include "tool/inputs.h"
 #include "tool/leaks.h"
+#include "tool/locks.h"
 #include "tool/report.h"
 #include "tool/requests.h"
 #include "tool/tool.h"
@@ -24,6 +25,7 @@ const char tool_top_help[] =
     "otelprof top [OPTIONS] FILE|DIR...\n"
     "\n"
     "otelprof top --leaks OLD NEW\n"
+    "otelprof top --locks [--by KEY] FILE|DIR...\n"
     "\n"
     "Reads OTLP profiles (of a DIR: its *.otlp files), adds them up, and prints where the CPU time went, or the "
     "memory.\n"
@@ -34,6 +36,8 @@ const char tool_top_help[] =
     "                     block (lock: who waited), mutex (who released what was waited for), block_contentions,\n"
     "                     mutex_contentions, or another type of these files (default: the first that there is)\n"
     "      --leaks        what of live memory has grown from the last window in OLD to the last one in NEW\n"
+    "      --locks        for each lock: how long it was waited for, by whom, and who held it, by function and route (or\n"
+    "                     by another attribute: --by)\n"
     "  -n, --rows N       rows of each table (default 20)\n"
     "      --self         most SELF first (default)\n"
     "      --total        most TOTAL first\n"
@@ -63,6 +67,7 @@ enum {
     OPTION_JSON,
     OPTION_WIDTH,
     OPTION_LEAKS,
+    OPTION_LOCKS,
 };
 
 static const struct option long_options[] = {
@@ -79,6 +84,7 @@ static const struct option long_options[] = {
     {"width", required_argument, NULL, OPTION_WIDTH},
     {"type", required_argument, NULL, 't'},
     {"leaks", no_argument, NULL, OPTION_LEAKS},
+    {"locks", no_argument, NULL, OPTION_LOCKS},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -87,7 +93,7 @@ struct top_options {
     struct report report;
     uint8_t trace[16];
     const char *type; /* NULL: by what there is */
-    bool json, help, leaks;
+    bool json, help, leaks, locks;
     int kinds;                /* how many of the options that choose a report were given */
     struct sample_type shown; /* that type, or the default of these files */
 };
@@ -181,6 +187,9 @@ static int parse(int argc, char **argv, struct top_options *options) {
         case OPTION_LEAKS:
             options->leaks = true;
             break;
+        case OPTION_LOCKS:
+            options->locks = true;
+            break;
         case 'h':
             options->help = true;
             return TOOL_OK;
@@ -200,6 +209,9 @@ static int parse(int argc, char **argv, struct top_options *options) {
         code = tool_usage("top", "no file or directory is named");
     if (code == TOOL_OK && options->leaks && (argc - optind != 2 || options->kinds || options->type))
         code = tool_usage("top", "--leaks takes two files or directories, and no other report");
+    bool only_by = !options->kinds || (options->kinds == 1 && options->report.kind == REPORT_GROUPS);
+    if (code == TOOL_OK && options->locks && (!only_by || options->leaks || options->type || options->report.functions))
+        code = tool_usage("top", "--locks is a report of its own, which only --by goes with");
     return code;
 }
 
@@ -294,9 +306,12 @@ int tool_top(int argc, char **argv) {
     }
     if (code != TOOL_OK)
         return code;
+    size_t width = options.report.width ? options.report.width : terminal_width();
+    const struct locks_options locks = {options.report.by, options.report.rows, width, options.json};
     if (options.leaks)
-        code = leaks_report(argv[optind], argv[optind + 1], options.report.rows,
-                            options.report.width ? options.report.width : terminal_width(), options.json);
+        code = leaks_report(argv[optind], argv[optind + 1], options.report.rows, width, options.json);
+    else if (options.locks)
+        code = locks_report(argv + optind, argc - optind, &locks);
     else
         code = survey_and_report(&options, argv + optind, argc - optind);
     return tool_finish(code);
