@@ -41,10 +41,10 @@ enum otp_lock_kind {
 };
 
 enum otp_record_flags {
-    OTP_RECORD_IN_KERNEL = 1,    /* the thread was in the kernel */
-    OTP_RECORD_TIMED_OUT = 2,    /* wait: it was given up at its time */
-    OTP_RECORD_INTERRUPTED = 4,  /* wait: a signal ended it */
-    OTP_RECORD_THINNED = 8,      /* wait: the release that ended it was left out on purpose */
+    OTP_RECORD_IN_KERNEL = 1,   /* the thread was in the kernel */
+    OTP_RECORD_TIMED_OUT = 2,   /* wait: it was given up at its time */
+    OTP_RECORD_INTERRUPTED = 4, /* wait: a signal ended it */
+    OTP_RECORD_THINNED = 8,     /* wait: the release that ended it was left out on purpose */
 };
 
 /* Why the user stack ends; the same numbers as enum otelprof_stack_stop. */
@@ -78,13 +78,13 @@ struct otp_record {
     uint16_t flags;        /* enum otp_record_flags */
     uint16_t context_size; /* bytes */
     uint32_t directory;    /* otp_control.directory that the walk used: says which modules were where */
-    uint32_t thinning; /* release: it stands for 2 to the power of this */
+    uint32_t thinning;     /* release: it stands for 2 to the power of this */
     union {
         uint64_t time_ns; /* the kernel's monotonic clock */
         uint64_t block;   /* heap: the block's word at its place */
         uint64_t lock;    /* wait, release: address of what was waited for */
     };
-    uint64_t weight;   /* what the sample stands for: CPU time in ns; heap: bytes that were asked for; wait: ns waited */
+    uint64_t weight; /* what the sample stands for: CPU time in ns; heap: bytes that were asked for; wait: ns waited */
     uint64_t interval; /* sampling interval by which it was taken: ns; heap: bytes */
     union {
         char thread_name[16];

@@ -248,8 +248,8 @@ struct otelprof_options {
     int64_t heap_live_max;
     int64_t heap_capture; /* OTELPROF_HEAP_CAPTURE=user|bpf: enum otelprof_heap_capture, of locks too; default user */
 
-    /* OTELPROF_LOCK_INTERVAL: mean distance in nanoseconds of waiting between two waits that the lock profile takes, 1 to
-     * 2^40; default 100000. It doubles where there are more than 2,000 a second, and comes back. */
+    /* OTELPROF_LOCK_INTERVAL: mean distance in nanoseconds of waiting between two waits that the lock profile takes, 1
+     * to 2^40; default 100000. It doubles where there are more than 1,000 a second, and comes back. */
     int64_t lock_interval_ns;
 };
 
@@ -340,9 +340,9 @@ OTELPROF_API int otelprof_heap_interval(uint64_t bytes);
 
 /*
  * The lock profile says who waits for which lock, who holds it, and for which spans: `contentions` and `delay` of the
- * profile "block" count the waits by the stack and the span of the one who waited, those of the profile "mutex" the same
- * waits by the stack and the span of the one who released the lock at last (as Go's do). All are estimates of the whole,
- * from waits chosen with a probability that grows with their length.
+ * profile "block" count the waits by the stack and the span of the one who waited, those of the profile "mutex" the
+ * same waits by the stack and the span of the one who released the lock at last (as Go's do). All are estimates of the
+ * whole, from waits chosen with a probability that grows with their length.
  *
  * How it sees them: words through which loaded objects call pthread_mutex_lock, _timedlock, _clocklock and _unlock, the
  * same of pthread_rwlock_ (to read and to write) and pthread_spin_, pthread_cond_wait and its kind, sem_wait and its
@@ -355,8 +355,8 @@ OTELPROF_API int otelprof_heap_interval(uint64_t bytes);
  * otelprof.lock.kind, and have an interval of their own; only mutexes, read/write locks and spin locks have a holder.
  * The lock that a condition's wait takes again at its end is part of that wait. The owner's thread id, where the lock
  * tells it (mutexes, and read/write locks held to write; not those held to read, and not spin locks) is
- * otelprof.lock.owner.thread.id. Not seen: locks that are made of futexes directly (Go, Rust's std, folly), locks of the
- * C library itself, and what is said above of objects that cannot be reached.
+ * otelprof.lock.owner.thread.id. Not seen: locks that are made of futexes directly (Go, Rust's std, folly), locks of
+ * the C library itself, and what is said above of objects that cannot be reached.
  *
  * otelprof_disable(OTELPROF_LOCK) puts the words back. otelprof_shutdown() leaves them.
  */
@@ -369,10 +369,10 @@ OTELPROF_API int otelprof_lock_interval(uint64_t nanoseconds);
 
 /*
  * Gives the lock at that address (a mutex, a condition, ...) a name of at most 63 bytes, which is copied; NULL or ""
- * takes it back, which a lock that is destroyed should do. A lock without a name is known by the global variable it lies
- * in, or else by the function that waited for it first. Works in every state, also before otelprof_init(); lasts until
- * the process ends. 0; OTELPROF_E_INVALID: `lock` is NULL; OTELPROF_E_LIMIT: 1,024 locks have names. Any thread, but no
- * signal handler. Since 0.1.
+ * takes it back, which a lock that is destroyed should do. A lock without a name is known by the global variable it
+ * lies in, or else by the function that waited for it first. Works in every state, also before otelprof_init(); lasts
+ * until the process ends. 0; OTELPROF_E_INVALID: `lock` is NULL; OTELPROF_E_LIMIT: 1,024 locks have names. Any thread,
+ * but no signal handler. Since 0.1.
  */
 OTELPROF_API int otelprof_lock_name(const volatile void *lock, const char *name);
 
@@ -490,7 +490,8 @@ enum otelprof_stack_stop {
 struct otelprof_stats {
     size_t size; /* set by the caller: sizeof(struct otelprof_stats) */
 
-    uint64_t samples_fired; /* clock events on a thread of this process, own threads not included; heap_samples, lock_samples, lock_holders */
+    uint64_t samples_fired;      /* clock events on a thread of this process, own threads not included; heap_samples,
+                                    lock_samples, lock_holders */
     uint64_t samples_own_thread; /* clock events on threads of the library and of libcurl: never exported */
     uint64_t samples_expected;   /* CPU time of the process x rate, own threads not included */
     uint64_t samples_exported;   /* delivered: taken by the receiver or the export callback, or written to a file */

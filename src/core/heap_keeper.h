@@ -21,10 +21,10 @@ struct otp_heap_keeper {
     const struct otelprof_options *options;
     struct otp_notes *notes;
     struct otp_stack_watch *stacks;
-    struct otp_live_set *set; /* NULL: off */
-    bool partial;             /* live blocks are not followed: not all frees are seen */
-    uint64_t floor;           /* interval that the number of live blocks has made necessary; 0: none */
-    uint64_t wanted;          /* interval that somebody asked for last */
+    struct otp_live_set *set;       /* NULL: off */
+    bool partial;                   /* live blocks are not followed: not all frees are seen */
+    uint64_t floor;                 /* interval that the number of live blocks has made necessary; 0: none */
+    uint64_t wanted;                /* interval that somebody asked for last */
     uint64_t counted_before[16];    /* the hooks' counters when this run began, by enum otp_hook_counter */
     uint64_t stops[OTP_STOP_COUNT]; /* of the records taken in */
     uint64_t with_span, lost_live, thinned;
@@ -49,7 +49,7 @@ uint64_t otp_heap_keeper_interval(const struct otp_heap_keeper *keeper);
 void otp_heap_keeper_forget(struct otp_heap_keeper *keeper);
 
 /* Takes in the record of an allocation, as of `now_ns` (unix). */
-void otp_heap_keeper_take(struct otp_heap_keeper *keeper, struct otp_intake *intake, const void *record, size_t size,
+void otp_heap_keeper_take(struct otp_heap_keeper *keeper, struct otp_intake *intake, const void *bytes, size_t size,
                           uint64_t now_ns);
 
 /* After some of them: keeps within the limit. */

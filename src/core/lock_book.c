@@ -21,7 +21,9 @@ struct otp_lock_book {
     struct place places[PLACES];
 };
 
-struct otp_lock_book *otp_lock_book_new(void) { return otp_sys.calloc(1, sizeof(struct otp_lock_book)); }
+struct otp_lock_book *otp_lock_book_new(void) {
+    return otp_sys.calloc(1, sizeof(struct otp_lock_book));
+}
 
 void otp_lock_book_free(struct otp_lock_book *book) { free(book); }
 

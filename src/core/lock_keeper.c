@@ -19,7 +19,7 @@
 #define SECOND_NS 1000000000u
 #define HOOKS_PATIENCE_NS (SECOND_NS / 10) /* for hooks that are at work */
 #define PARTNER_NS (2 * (uint64_t)SECOND_NS)
-#define RECORDS_MAX 2000u /* a second, of each class: some 0.3 % of a core */
+#define RECORDS_MAX 1000u /* a second, of each class */
 #define EXTRAS_MAX 6
 
 _Static_assert(OTP_HOOK_COUNTERS <= sizeof(((struct otp_lock_keeper *)0)->counted_before) / sizeof(uint64_t),
@@ -229,12 +229,12 @@ void otp_lock_keeper_take(struct otp_lock_keeper *keeper, struct otp_intake *int
 
 static void set_interval(struct otp_lock_pace *pace, int class, uint64_t interval) {
     pace->set = interval;
-    otp_locks_set_interval((enum otp_wait_class)class, interval);
+    otp_locks_set_interval((enum otp_wait_class) class, interval);
 }
 
 /* Twice as far apart as soon as a second has too many, and back when one has few. */
 static void keep_pace(struct otp_lock_pace *pace, int class, uint64_t now_ns) {
-    uint64_t in_force = otp_locks_interval((enum otp_wait_class)class);
+    uint64_t in_force = otp_locks_interval((enum otp_wait_class) class);
     if (in_force != pace->set) /* somebody has set another since */
         pace->wanted = pace->set = in_force;
     bool over = now_ns - pace->since_ns >= SECOND_NS;

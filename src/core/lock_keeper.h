@@ -54,7 +54,7 @@ uint64_t otp_lock_keeper_interval(const struct otp_lock_keeper *keeper);
 void otp_lock_keeper_forget(struct otp_lock_keeper *keeper);
 
 /* Takes in the record of a wait or of a release, as of `now_ns` (unix). */
-void otp_lock_keeper_take(struct otp_lock_keeper *keeper, struct otp_intake *intake, const void *record, size_t size,
+void otp_lock_keeper_take(struct otp_lock_keeper *keeper, struct otp_intake *intake, const void *bytes, size_t size,
                           uint64_t now_ns);
 
 /* After some of them: keeps within bounds. */

@@ -31,7 +31,9 @@ struct otp_lock_pairs {
     uint64_t crowded_out;
 };
 
-struct otp_lock_pairs *otp_lock_pairs_new(void) { return otp_sys.calloc(1, sizeof(struct otp_lock_pairs)); }
+struct otp_lock_pairs *otp_lock_pairs_new(void) {
+    return otp_sys.calloc(1, sizeof(struct otp_lock_pairs));
+}
 
 static void drop_release(struct otp_lock_pairs *pairs) {
     struct release *release = &pairs->releases[pairs->first_release % RELEASES_MAX];

@@ -89,7 +89,8 @@ static void name_of(const struct otp_window *window, const struct otp_attribute 
         snprintf(name, size, "%s+0x%llx", variable, (unsigned long long)offset);
     else if (variable)
         snprintf(name, size, "%s", variable);
-    else if (has_site && symbolizer->names(symbolizer->user, otp_window_mapping_at(window, site->mapping), site, &line, 1))
+    else if (has_site &&
+             symbolizer->names(symbolizer->user, otp_window_mapping_at(window, site->mapping), site, &line, 1))
         snprintf(name, size, "in %s", line.function);
     else
         snprintf(name, size, "unknown");

@@ -19,7 +19,8 @@ struct otp_symbolizer {
      */
     size_t (*names)(void *user, const struct otp_mapping *mapping, const struct otp_frame_ref *frame,
                     struct otp_symbol_line *lines, size_t max);
-    /* The global variable at the frame's address, and the offset in it; NULL: none. NULL instead of a function: none. */
+    /* The global variable at the frame's address, and the offset in it; NULL: none. NULL instead of a function: none.
+     */
     const char *(*data)(void *user, const struct otp_mapping *mapping, const struct otp_frame_ref *frame,
                         uint64_t *offset);
 };

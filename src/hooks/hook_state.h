@@ -23,16 +23,16 @@ enum otp_hook_type {
 };
 
 enum otp_hook_counter {
-    OTP_HOOK_CHOSEN,    /* allocations chosen, and made */
-    OTP_HOOK_RING_FULL, /* of those: lost, no buffer was free */
-    OTP_HOOK_UNTRACKED, /* of those: recorded, but not to be followed until freed: no room */
-    OTP_HOOK_LOST_FREE, /* an address came again while its block was taken for live */
-    OTP_HOOK_UNBOUNDED, /* walks that ended with the page: whose stack it is was not known */
-    OTP_HOOK_REENTERED, /* allocations inside a hook (a signal handler that allocates): never chosen */
-    OTP_HOOK_WAITS,          /* waits chosen, and over */
-    OTP_HOOK_WAITS_FULL,     /* of those: lost, no buffer was free */
-    OTP_HOOK_RELEASES_FULL,  /* releases of locks that chosen threads waited for: lost, no buffer was free */
-    OTP_HOOK_UNPUBLISHED,    /* waits that no unlocker could see: no place was free */
+    OTP_HOOK_CHOSEN,        /* allocations chosen, and made */
+    OTP_HOOK_RING_FULL,     /* of those: lost, no buffer was free */
+    OTP_HOOK_UNTRACKED,     /* of those: recorded, but not to be followed until freed: no room */
+    OTP_HOOK_LOST_FREE,     /* an address came again while its block was taken for live */
+    OTP_HOOK_UNBOUNDED,     /* walks that ended with the page: whose stack it is was not known */
+    OTP_HOOK_REENTERED,     /* allocations inside a hook (a signal handler that allocates): never chosen */
+    OTP_HOOK_WAITS,         /* waits chosen, and over */
+    OTP_HOOK_WAITS_FULL,    /* of those: lost, no buffer was free */
+    OTP_HOOK_RELEASES_FULL, /* releases of locks that chosen threads waited for: lost, no buffer was free */
+    OTP_HOOK_UNPUBLISHED,   /* waits that no unlocker could see: no place was free */
     OTP_HOOK_COUNTERS,
 };
 
@@ -40,11 +40,11 @@ enum otp_hook_counter {
 struct otp_stack_list;
 
 struct otp_hook_state {
-    _Atomic uint32_t enabled;  /* enum otp_hook_type */
-    _Atomic uint64_t interval; /* mean distance of samples in bytes */
+    _Atomic uint32_t enabled;          /* enum otp_hook_type */
+    _Atomic uint64_t interval;         /* mean distance of samples in bytes */
     _Atomic uint64_t wait_interval[2]; /* the same in ns of waiting, by enum otp_wait_class */
-    _Atomic uint64_t seed;     /* one up for each thread that draws */
-    _Atomic uint64_t run;      /* differs each time that it is enabled, and from process to process */
+    _Atomic uint64_t seed;             /* one up for each thread that draws */
+    _Atomic uint64_t run;              /* differs each time that it is enabled, and from process to process */
     _Atomic(const struct otp_tables_memory *) tables; /* NULL: walks have no tables */
     _Atomic(const struct otp_walker *) walker;        /* who walks instead of us; NULL: nobody */
     _Atomic(const struct otp_stack_list *) stacks;    /* NULL: none known */

@@ -89,8 +89,10 @@ static bool find_owner(const struct otp_objects *objects, struct otp_hook_owner 
 static const struct kin {
     const char *beginning, *trying;
 } kins[] = {
-    {"pthread_mutex_", "pthread_mutex_trylock"}, {"pthread_rwlock_", "pthread_rwlock_tryrdlock"},
-    {"pthread_spin_", "pthread_spin_trylock"},   {"sem_", "sem_trywait"},
+    {"pthread_mutex_", "pthread_mutex_trylock"},
+    {"pthread_rwlock_", "pthread_rwlock_tryrdlock"},
+    {"pthread_spin_", "pthread_spin_trylock"},
+    {"sem_", "sem_trywait"},
     {"mtx_", "mtx_trylock"},
 };
 
@@ -136,8 +138,8 @@ bool otp_hooks_resolve(struct otp_hook_owner *owner) {
 
 /* Objects have up to some 100,000 such names, and nearly all are none of ours. */
 static bool may_be_one(const char *name) {
-    static const char beginnings[][3] = {"ma", "me", "ca", "re", "fr", "al", "po", "pv", "va", "dl",
-                                         "pt", "se", "mt", "cn", "th"};
+    static const char beginnings[][3] = {"ma", "me", "ca", "re", "fr", "al", "po", "pv",
+                                         "va", "dl", "pt", "se", "mt", "cn", "th"};
     if (name[0] == '_')
         return name[1] == 'Z' && (name[2] == 'n' || name[2] == 'd');
     for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)

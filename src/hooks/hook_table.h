@@ -76,8 +76,7 @@
 /* What loads and unloads objects, whose words come and go. */
 #define OTP_HOOKS_OF_LOADER(X) X(dlopen) X(dlclose)
 
-#define OTP_HOOKS_ALL(X)                                                                                               \
-    OTP_HOOKS_OF_MALLOC(X) OTP_HOOKS_OVER_MALLOC(X) OTP_HOOKS_OF_LOCKS(X) OTP_HOOKS_OF_LOADER(X)
+#define OTP_HOOKS_ALL(X) OTP_HOOKS_OF_MALLOC(X) OTP_HOOKS_OVER_MALLOC(X) OTP_HOOKS_OF_LOCKS(X) OTP_HOOKS_OF_LOADER(X)
 
 #define OTP_HOOK_NUMBER(name) OTP_HOOK_##name,
 enum otp_hook_number { OTP_HOOKS_ALL(OTP_HOOK_NUMBER) OTP_HOOK_COUNT };

@@ -103,9 +103,9 @@ static OTP_HOOK_FUNCTION void fill(struct otp_record *record, const struct otp_l
     record->interval = wait->interval;
     record->mass = mass;
     record->release = release & ~(uint64_t)1;
-    record->flags = (uint16_t)((end == OTP_WAIT_TIMED_OUT ? OTP_RECORD_TIMED_OUT : 0) |
-                               (end == OTP_WAIT_INTERRUPTED ? OTP_RECORD_INTERRUPTED : 0) |
-                               (release & 1 ? OTP_RECORD_THINNED : 0));
+    record->flags =
+        (uint16_t)((end == OTP_WAIT_TIMED_OUT ? OTP_RECORD_TIMED_OUT : 0) |
+                   (end == OTP_WAIT_INTERRUPTED ? OTP_RECORD_INTERRUPTED : 0) | (release & 1 ? OTP_RECORD_THINNED : 0));
 }
 
 /* A record of this thread, for `put`; NULL: the profile is off by now, or no buffer was free. Then leave_record(). */

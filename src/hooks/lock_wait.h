@@ -26,7 +26,7 @@
 enum otp_wait_class { OTP_WAIT_LOCK, OTP_WAIT_WORK, OTP_WAIT_CLASSES };
 
 enum otp_wait_end {
-    OTP_WAIT_GOT,         /* what was waited for is there */
+    OTP_WAIT_GOT, /* what was waited for is there */
     OTP_WAIT_TIMED_OUT,
     OTP_WAIT_INTERRUPTED, /* by a signal's handler */
     OTP_WAIT_ERROR,       /* there was no wait */
@@ -50,8 +50,8 @@ struct otp_lock_release {
 };
 
 /* False: nobody wants to know, and otp_lock_wait_end() must not follow. */
-OTP_HOOK_FUNCTION bool otp_lock_wait_begin(struct otp_lock_wait *wait, enum otp_lock_kind kind, const volatile void *lock,
-                                           uint32_t owner);
+OTP_HOOK_FUNCTION bool otp_lock_wait_begin(struct otp_lock_wait *wait, enum otp_lock_kind kind,
+                                           const volatile void *lock, uint32_t owner);
 OTP_HOOK_FUNCTION void otp_lock_wait_end(const struct otp_lock_wait *wait, enum otp_wait_end end, uint64_t caller);
 
 /* Before the lock is released, and after it. `kind` is how it was held. */

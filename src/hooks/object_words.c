@@ -126,7 +126,8 @@ static const char *version_of(const struct otp_object *object, const struct tabl
         !otp_object_has(object, place, sizeof(ElfW(Half)), PF_R))
         return NULL;
     unsigned wanted = *(const ElfW(Half) *)place & 0x7fffu; /* NOLINT(performance-no-int-to-ptr) */
-    for (uint64_t i = 0; i < tables->need_count && i < OBJECTS_MAX && is_entry(object, at, sizeof(ElfW(Verneed))); i++) {
+    for (uint64_t i = 0; i < tables->need_count && i < OBJECTS_MAX && is_entry(object, at, sizeof(ElfW(Verneed)));
+         i++) {
         const ElfW(Verneed) *need = (const void *)at; /* NOLINT(performance-no-int-to-ptr) */
         const char *name = version_in(object, tables, at, need, wanted);
         if (name || !need->vn_next)

@@ -316,8 +316,7 @@ int otp_patch_install(uint32_t types) {
     if (self.out_of_memory)
         return otp_error(OTELPROF_E_MEMORY, "no memory for the list of words that lead to hooks");
     if (otp_patch_reach() == OTP_REACH_NOTHING || !atomic_load(&self.counted_words))
-        return otp_error(OTELPROF_E_KERNEL,
-                         "no call goes through a word that the loader fills: a static program");
+        return otp_error(OTELPROF_E_KERNEL, "no call goes through a word that the loader fills: a static program");
     return 0;
 }
 

@@ -5,7 +5,8 @@
  * at work leaves the wish to him.
  *
  * Left alone are our own objects, and in the object that brings an allocator (jemalloc) what allocates: its calls
- * within itself are its own affair. A word that holds neither the real function nor a hook belongs to somebody else, and stays.
+ * within itself are its own affair. A word that holds neither the real function nor a hook belongs to somebody else,
+ * and stays.
  */
 #ifndef OTP_HOOKS_PATCH_H
 #define OTP_HOOKS_PATCH_H

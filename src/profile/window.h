@@ -70,7 +70,8 @@ struct otp_extra {
     const char *key;
     const char *text; /* NULL: not a text; any bytes up to a zero; "": the attribute is left out */
     int64_t number;
-    /* Either not NULL: the value is the name of the variable at `data`, or where that has none, "in FUNCTION" by `site`.
+    /* Either not NULL: the value is the name of the variable at `data`, or where that has none, "in FUNCTION" by
+     * `site`.
      */
     const struct otp_frame_ref *data, *site;
 };

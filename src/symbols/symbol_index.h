@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The functions, or the data objects, of one ELF file, sorted by address: 16 bytes each, and their names where those fit. Built by reading
- * .symtab (or .dynsym) once, in pieces; the file need not stay open. Not thread-safe.
+ * The functions, or the data objects, of one ELF file, sorted by address: 16 bytes each, and their names where those
+ * fit. Built by reading .symtab (or .dynsym) once, in pieces; the file need not stay open. Not thread-safe.
  */
 #ifndef OTP_SYMBOLS_SYMBOL_INDEX_H
 #define OTP_SYMBOLS_SYMBOL_INDEX_H

@@ -255,8 +255,8 @@ const char *otp_symbols_data(struct otp_symbols *symbols, const struct otp_symbo
     struct otp_locate_counts counts = {0, 0, 0};
     if (module->kernel || module->anonymous || module->vdso)
         return NULL;
-    bool found = otp_data_names_find(symbols->data, module, address, symbols->path, sizeof(symbols->path), offset,
-                                     &counts);
+    bool found =
+        otp_data_names_find(symbols->data, module, address, symbols->path, sizeof(symbols->path), offset, &counts);
     symbols->stats.files_changed += counts.changed;
     symbols->stats.files_wrong += counts.wrong;
     symbols->stats.files_bad += counts.bad;

@@ -150,8 +150,7 @@ static bool add_profile(struct locks *locks, const struct otp_otlp_reader *reade
         if (!otp_otlp_sample(reader, number, i, &sample))
             break;
         uint32_t lock = lock_of(locks, reader, number, i);
-        struct party *party =
-            lock == OTP_INTERN_NONE ? NULL : party_of(locks, reader, number, i, lock, side);
+        struct party *party = lock == OTP_INTERN_NONE ? NULL : party_of(locks, reader, number, i, lock, side);
         if (!party)
             return false;
         double value = sample.value > 0 ? (double)sample.value : 0;
@@ -216,7 +215,9 @@ static const char *duration(char out[TEXT_SIZE], double ns) {
     return text_duration(out, ns < 1e18 ? (uint64_t)(ns + 0.5) : UINT64_MAX);
 }
 
-static double mean_of(const struct sums *sums) { return sums->contentions > 0 ? sums->delay_ns / sums->contentions : 0; }
+static double mean_of(const struct sums *sums) {
+    return sums->contentions > 0 ? sums->delay_ns / sums->contentions : 0;
+}
 
 /* The parties of a lock's side, which lie together: the first and how many. */
 static const struct party *parties_of(const struct locks *locks, uint32_t lock, enum side side, uint32_t *count) {
@@ -304,8 +305,7 @@ static void print_json(const struct locks *locks, const uint32_t *order, uint32_
         fputs(",\"kind\":", stdout);
         text_json(lock->kind);
         printf(",\"addresses\":%" PRIu32 ",\"contentions\":%.0f,\"delay_ns\":%.0f,\"held_delay_ns\":%.0f",
-               lock->addresses, lock->sums[WAITED].contentions, lock->sums[WAITED].delay_ns,
-               lock->sums[HELD].delay_ns);
+               lock->addresses, lock->sums[WAITED].contentions, lock->sums[WAITED].delay_ns, lock->sums[HELD].delay_ns);
         print_json_side(locks, order[i], WAITED, "waited");
         print_json_side(locks, order[i], HELD, "held");
         putchar('}');

@@ -14,9 +14,9 @@ struct locks_options {
 };
 
 /*
- * Adds up the profiles "block" and "mutex" of the files and directories, and prints the locks (then what else was waited
- * for), those that were waited for longest first: waits, total and mean delay, and those who waited and held. An exit
- * code of the program.
+ * Adds up the profiles "block" and "mutex" of the files and directories, and prints the locks (then what else was
+ * waited for), those that were waited for longest first: waits, total and mean delay, and those who waited and held. An
+ * exit code of the program.
  */
 int locks_report(char **paths, int count, const struct locks_options *options);
 

@@ -17,13 +17,14 @@ struct sample_type {
     char wire_name[64];   /* of the sample type; "cpu": time, whatever the wire counts */
     char period_name[32]; /* of the period's type; "": any */
     char count_name[64];  /* the sample type beside it that counts what the value is made of; "" */
-    const char *label;   /* of the value's column */
+    const char *label;    /* of the value's column */
     const char *count_label;
     enum sample_unit unit;
     bool is_state; /* what there is at a window's end: windows of one process are not added up */
 };
 
-/* The type of that name ("heap", "alloc" and "lock" mean one too). False: not known, and then it is made of the name. */
+/* The type of that name ("heap", "alloc" and "lock" mean one too). False: not known, and then it is made of the name.
+ */
 bool sample_type_find(const char *name, struct sample_type *type);
 
 /* The type of a profile, named as in the table. */

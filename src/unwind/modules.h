@@ -32,10 +32,10 @@ struct otp_module {
     uint64_t start;   /* first address */
     uint64_t end;     /* one past the last */
     uint64_t file_offset;
-    uint64_t bias;   /* address - bias = address in the ELF file's own numbering; 0 for programs that are not PIE */
+    uint64_t bias;      /* address - bias = address in the ELF file's own numbering; 0 for programs that are not PIE */
     uint64_t image_end; /* one past what the file's segments take in memory; 0: not known */
-    uint64_t image;  /* where the file's first byte is mapped; 0: nowhere */
-    uint64_t device; /* as stat() gives them */
+    uint64_t image;     /* where the file's first byte is mapped; 0: nowhere */
+    uint64_t device;    /* as stat() gives them */
     uint64_t inode;
     uint64_t file_size; /* bytes; 0 if the file could not be read */
     int64_t modified_ns;

@@ -55,6 +55,7 @@ static void start(int64_t interval) {
     options.output_dir = directory;
     options.window_ms = 300;
     options.start_timeout_ms = 20000;
+    options.profiles = OTELPROF_CPU | OTELPROF_HEAP;
     options.heap_interval_bytes = interval;
     options.output_max_files = 20;
     GIVES(0, otelprof_init(&options));

@@ -585,8 +585,9 @@ END_TEST
 
 /* ---- profiles of the heap: values without timestamps, some without events */
 
-static const char *const type_names[OTP_PROFILE_KINDS] = {"samples", "alloc_objects", "alloc_space", "inuse_objects",
-                                                          "inuse_space"};
+static const char *const type_names[OTP_PROFILE_KINDS] = {"samples",       "alloc_objects", "alloc_space",
+                                                          "inuse_objects", "inuse_space",   "contentions",
+                                                          "delay",         "contentions",   "delay"};
 
 struct sums {
     uint64_t samples[OTP_PROFILE_KINDS]; /* on the wire */
@@ -637,16 +638,31 @@ START_TEST(each_kind_is_a_profile_of_one_request) {
     struct otp_frame_ref frames[] = {{.address = 0x1010, .mapping = 0}};
     struct otp_sample cpu = fixture_sample(frames, 1);
     add_heap(window, OTP_PROFILE_INUSE_OBJECTS, 0x1010, 2, 200.4); /* not in the order of the types */
+    add_heap(window, OTP_PROFILE_MUTEX_CONTENTIONS, 0x1010, 7, 7000.2);
     add_heap(window, OTP_PROFILE_ALLOC_OBJECTS, 0x1010, 3.4, 300);
+    add_heap(window, OTP_PROFILE_BLOCK_CONTENTIONS, 0x1010, 8.4, 9000);
     otp_window_add(window, &cpu);
     otp_window_close(window, START_NS + 2 * SECOND_NS, &(struct otelprof_stats){.samples_fired = 9});
     struct requests requests = {.count = 0};
     struct otp_otlp_result result;
     ck_assert_uint_eq(encode_any_and_check(window, NULL, &requests, &result), 1);
     ck_assert_uint_eq(requests.count, 1);
-    ck_assert_uint_eq(result.samples, 2); /* the CPU's and the allocation; what is in use did not happen */
+    ck_assert_uint_eq(result.samples, 4); /* what is in use did not happen */
     ck_assert(result.complete);
-    static const int64_t values[] = {1, 3, 300, 2, 200};
+    static const struct {
+        const char *unit, *period, *period_unit;
+        int64_t interval, value;
+    } wire[OTP_PROFILE_KINDS] = {
+        {"count", "cpu", "nanoseconds", 10101010, 1},
+        {"count", "space", "bytes", HEAP_PERIOD, 3},
+        {"bytes", "space", "bytes", HEAP_PERIOD, 300},
+        {"count", "space", "bytes", HEAP_PERIOD, 2},
+        {"bytes", "space", "bytes", HEAP_PERIOD, 200},
+        {"count", "block", "nanoseconds", LOCK_PERIOD, 8},
+        {"nanoseconds", "block", "nanoseconds", LOCK_PERIOD, 9000},
+        {"count", "mutex", "nanoseconds", LOCK_PERIOD, 7},
+        {"nanoseconds", "mutex", "nanoseconds", LOCK_PERIOD, 7000},
+    };
     struct otp_otlp_reader *reader;
     ck_assert_int_eq(otp_otlp_read(requests.bytes[0], requests.sizes[0], &reader), 0);
     ck_assert_uint_eq(otp_otlp_profile_count(reader), OTP_PROFILE_KINDS);
@@ -656,12 +672,12 @@ START_TEST(each_kind_is_a_profile_of_one_request) {
         struct otp_otlp_value value;
         ck_assert(otp_otlp_profile(reader, i, &profile) && otp_otlp_sample(reader, i, 0, &sample));
         ck_assert_str_eq(profile.sample_name, type_names[i]);
-        ck_assert_str_eq(profile.sample_unit, i == 2 || i == 4 ? "bytes" : "count");
-        ck_assert_str_eq(profile.period_name, i ? "space" : "cpu");
-        ck_assert_str_eq(profile.period_unit, i ? "bytes" : "nanoseconds");
-        ck_assert_int_eq(profile.period, i ? HEAP_PERIOD : 10101010);
+        ck_assert_str_eq(profile.sample_unit, wire[i].unit);
+        ck_assert_str_eq(profile.period_name, wire[i].period);
+        ck_assert_str_eq(profile.period_unit, wire[i].period_unit);
+        ck_assert_int_eq(profile.period, wire[i].interval);
         ck_assert_uint_eq(profile.sample_count, 1);
-        ck_assert_int_eq(sample.value, values[i]);
+        ck_assert_int_eq(sample.value, wire[i].value);
         ck_assert_uint_eq(sample.timestamp_count, i == 0);
         /* The window's counters stand in one profile: a sum over all of them counts each once. */
         ck_assert_int_eq(fixture_profile_number(reader, i, "otelprof.samples.fired"), i ? -1 : 9);
@@ -670,7 +686,7 @@ START_TEST(each_kind_is_a_profile_of_one_request) {
             ck_assert(i == 0 || strcmp(value.key, "thread.id"));
             aged |= !strcmp(value.key, "otelprof.heap.age") && !strcmp(value.text, "1m-10m");
         }
-        ck_assert_int_eq(aged, i >= OTP_PROFILE_INUSE_OBJECTS);
+        ck_assert_int_eq(aged, i == OTP_PROFILE_INUSE_OBJECTS || i == OTP_PROFILE_INUSE_SPACE);
     }
     otp_otlp_reader_free(reader);
     drop(&requests);

@@ -15,6 +15,7 @@
 #define START_NS 1700000000000000000ull
 #define SECOND_NS 1000000000ull
 #define HEAP_PERIOD 524288 /* bytes */
+#define LOCK_PERIOD 100000 /* ns */
 
 static inline const char *fixture_key(void *user, unsigned key) {
     static const char *const names[] = {"http.route", "user.id", "thread.name"};
@@ -29,7 +30,11 @@ static inline struct otp_window_config fixture_config(enum otelprof_detail detai
                                                  [OTP_PROFILE_ALLOC_OBJECTS] = HEAP_PERIOD,
                                                  [OTP_PROFILE_ALLOC_SPACE] = HEAP_PERIOD,
                                                  [OTP_PROFILE_INUSE_OBJECTS] = HEAP_PERIOD,
-                                                 [OTP_PROFILE_INUSE_SPACE] = HEAP_PERIOD},
+                                                 [OTP_PROFILE_INUSE_SPACE] = HEAP_PERIOD,
+                                                 [OTP_PROFILE_BLOCK_CONTENTIONS] = LOCK_PERIOD,
+                                                 [OTP_PROFILE_BLOCK_DELAY] = LOCK_PERIOD,
+                                                 [OTP_PROFILE_MUTEX_CONTENTIONS] = LOCK_PERIOD,
+                                                 [OTP_PROFILE_MUTEX_DELAY] = LOCK_PERIOD},
                                       .rung = "ebpf",
                                       .key_name = fixture_key};
 }
