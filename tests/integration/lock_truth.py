@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judges what lock_truth.c exported against what it knows of its waits.
+
+    lock_truth.py FOLDER...      each with out/ and facts.json
+
+A wait of W ns that counts for m ns in its choice (src/hooks/lock_wait.h) is chosen with p = 1 - exp(-m/R), and stands for
+1/p waits and W/p ns: unbiased, with variance (1-p)/p and W^2 (1-p)/p. The holder's side carries the same weights, so it
+must agree with the waiter's but for rounding.
+"""
+
+import collections
+import json
+import math
+import os
+import pathlib
+import sys
+import types
+
+sys.path.insert(0, os.path.join(os.environ.get("OTP_SOURCE", "."), "tests", "decoder"))
+import decode  # noqa: E402
+from heap_truth import Judge  # noqa: E402
+from recount import profile_counters  # noqa: E402
+
+UNITS = {"contentions": "count", "delay": "nanoseconds"}
+BARGING_SHARE = 0.95  # of the weight at the function that let go
+BARGING_LEAST = 100
+EARLY_MOST = 4
+ROWS_LEAST = 0.8
+
+
+class Look:
+    """Sums by site, side and type, and what is wrong with single samples."""
+
+    def __init__(self, facts):
+        self.facts = facts
+        self.sites = {site["name"]: site for site in facts["sites"]}
+        self.sums = collections.Counter()
+        self.groups = collections.Counter()
+        self.wrong = collections.Counter()
+        self.example = {}
+        self.barging = collections.Counter()
+        self.early = collections.Counter()
+
+    def blame(self, what, sample):
+        self.wrong[what] += 1
+        self.example.setdefault(what, (sample.period_type, sample.type, [frame.function for frame in sample.stack],
+                                       sample.attributes, sample.trace_id, sample.values))
+
+    def expected(self, site, side):
+        """Attributes that a sample of the site has, and those that it may have."""
+        wanted = {"otelprof.lock.kind": site["kind"], "http.route": f"/{site['name']}/{'wait' if side == 'block' else 'hold'}"}
+        mode = site["mode"] if side == "block" else site["holder_mode"]
+        if mode:
+            wanted["otelprof.lock.mode"] = mode
+        if site["lock"]:
+            wanted["otelprof.lock.name"] = site["lock"]
+            wanted["otelprof.lock.address"] = site["address"]
+        if side == "block" and site["owner"]:
+            wanted["otelprof.lock.owner.thread.id"] = site["owner"]
+        if site["times_out"]:
+            wanted["otelprof.lock.outcome"] = "timeout"
+        return wanted
+
+    def ids_fit(self, sample, site, side):
+        number = list(self.sites).index(site["name"])
+        trace = bytes.fromhex(sample.trace_id or "")
+        if site["name"] == "join":
+            number = len(self.sites) - 1
+        return trace == (b"lock truth\0\0" + bytes([number + 1]) + (b"w" if side == "block" else b"h") + b"\0\0")
+
+    def sample(self, sample):
+        side = sample.period_type
+        leaf = sample.stack[0].function
+        if leaf.startswith("release_barging_") and side == "mutex":
+            self.barging[sample.type, leaf[-1]] += sample.count
+            return
+        prefix = {"block": "wait_", "mutex": "release_"}.get(side)
+        site = self.sites.get(leaf[len(prefix):]) if prefix and leaf.startswith(prefix) else None
+        if not site:
+            return
+        kind = sample.attributes.get("otelprof.lock.kind")
+        if site["name"] in ("condition", "barrier") and kind != site["kind"]:
+            return  # the mutex that goes with a condition
+        if site["times_out"] and "otelprof.lock.outcome" not in sample.attributes and side == "block":
+            return  # it got it after all, which the program does not count
+        if side == "mutex" and site["times_out"]:
+            return
+        if side == "mutex" and not site["has_holder"]:
+            self.blame("holder of what has none", sample)
+            return
+        self.sums[site["name"], side, sample.type] += sample.count
+        if site["name"] == "module" and sample.attributes.get("otelprof.stack.stop") == "unknown_module":
+            self.early[side] += 1  # before the profiler has seen that something was loaded
+            return
+        self.groups[site["name"], side, sample.type] += 1
+        for what, holds in (
+            ("unit", UNITS.get(sample.type) == sample.unit),
+            ("period", sample.period == self.facts["interval"]),
+            ("values", len(sample.values) == 1 and sample.values[0] > 0 and not sample.timestamps),
+            ("attributes", sample.attributes == self.expected(site, side)),
+            ("ids", self.ids_fit(sample, site, side)),
+            ("stack", sample.stack[-1].function in ("clone3", "_start")),
+        ):
+            if not holds:
+                self.blame(what, sample)
+
+
+def truth_of(site, kind):
+    return types.SimpleNamespace(exact=site[kind], variance=site[kind + "_variance"], chosen=site["chosen"],
+                                 missed=site["missed"], heaviest=site[kind + "_heaviest"], sure=False, excess=0)
+
+
+def judge_row(judge, site, kind, measured, groups):
+    """A row that hangs on one wait (which a busy machine made long) is no normal deviate, and says nothing."""
+    truth = truth_of(site, kind)
+    judge.rows[truth.heaviest**2 <= truth.variance] += 1
+    if truth.heaviest**2 <= truth.variance:
+        judge.row(site["name"], kind, truth, measured, groups)
+
+
+def judge_sites(judge, facts, look):
+    for site in facts["sites"]:
+        for kind in UNITS:
+            key = site["name"], "block", kind
+            judge_row(judge, site, kind, look.sums[key], look.groups[key])
+            if not site["has_holder"]:
+                continue
+            held = look.sums[site["name"], "mutex", kind]
+            rounding = (look.groups[key] + look.groups[site["name"], "mutex", kind]) / 2
+            judge.expect(f"{site['name']} {kind}: {held} at the holder, {look.sums[key]} at the waiter",
+                         abs(held - look.sums[key]) <= rounding)
+
+
+def judge_barging(judge, facts, look):
+    """Shares of the delay by who let go: how far they are from the truth, all in all, less what chance may do."""
+    exact = facts["barging"]
+    measured = [look.barging["delay", str(i)] for i in range(len(exact))]
+    waits = [look.barging["contentions", str(i)] for i in range(len(exact))]
+    if not sum(measured) or not sum(exact):
+        judge.expect("barging threads were seen", False)
+        return
+    judge.expect(f"barging: {sum(waits)} waits seen, at least {BARGING_LEAST}", sum(waits) >= BARGING_LEAST)
+    apart = sum(abs(m / sum(measured) - e / sum(exact)) for m, e in zip(measured, exact)) / 2
+    judge.expect(f"barging: {1 - apart:.3f} of the weight at the function that let go, at least {BARGING_SHARE}",
+                 1 - apart >= BARGING_SHARE)
+
+
+def judge_run(judge, name, facts, samples, counters):
+    look = Look(facts)
+    for sample in samples:
+        look.sample(sample)
+    judge_sites(judge, facts, look)
+    judge_barging(judge, facts, look)
+    judge.expect(f"{name}: groups of the library's waits before it was known: {dict(look.early)}",
+                 all(count <= EARLY_MOST for count in look.early.values()))
+    lost = {what: count for what, count in facts["losses"].items() if count}
+    judge.expect(f"{name}: lost: {lost}", not lost)
+    judge.expect(f"{name}: unseen holders {facts['unseen']} of {facts['chosen']}", facts["unseen"] <= facts["chosen"] / 100)
+    judge.expect(f"{name}: the interval stayed: {facts['interval_at_end']}", facts["interval_at_end"] == facts["interval"])
+    judge.expect(f"{name}: fired {facts['fired']} = waits {facts['chosen']} + holders {facts['holders']} = exported "
+                 f"{facts['exported']}", facts["fired"] == facts["chosen"] + facts["holders"] == facts["exported"])
+    judge.expect(f"{name}: chosen {facts['chosen']} = counted in the files {counters['otelprof.lock.samples']}",
+                 facts["chosen"] == counters["otelprof.lock.samples"])
+    for what, count in look.wrong.items():
+        judge.expect(f"{name}: {count} samples with a wrong {what}, the first: {look.example[what]}", False)
+    judge.say(f"{name}: {facts['chosen']} waits chosen, {facts['holders']} holders, {facts['thinned']} thinned, "
+              f"{len(judge.failures)} failures so far")
+
+
+def read(folder):
+    samples, counters = [], collections.Counter()
+    for _, _, request in decode.load([folder / "out"]):
+        counters.update(profile_counters(request))
+        samples += list(decode.samples(request))
+    return samples, counters
+
+
+def main(folders):
+    judge = Judge()
+    judge.rows = collections.Counter()
+    for folder in map(pathlib.Path, folders):
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        judge_run(judge, folder.name, facts, *read(folder))
+    judge.expect(f"rows that say something: {judge.rows[True]} of {judge.rows.total()}",
+                 judge.rows[True] >= ROWS_LEAST * judge.rows.total())
+    judge.together()
+    return 1 if judge.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
