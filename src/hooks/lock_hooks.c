@@ -8,6 +8,7 @@
  * are refused to it. The inner lock of a condition's wait goes through no word: it is part of that wait.
  */
 #include <errno.h>
+#include <linux/futex.h>
 #include <stddef.h>
 
 #include "hooks/hook_functions.h"
@@ -86,11 +87,32 @@ static inline uint32_t mutex_owner(const pthread_mutex_t *mutex) {
     return (uint32_t)__atomic_load_n(&mutex->__data.__owner, __ATOMIC_RELAXED);
 }
 
-LOCKING(pthread_mutex_lock, OTP_LOCK_MUTEX, mutex, mutex_owner(mutex), pthread_mutex_trylock, true,
-        (pthread_mutex_t * mutex), (mutex))
-LOCKING(pthread_mutex_timedlock, OTP_LOCK_MUTEX, mutex, mutex_owner(mutex), pthread_mutex_trylock, is_time(until),
+/*
+ * Two kinds for which trying first is not the same (seen with glibc 2.36): a robust mutex that is not recoverable stays
+ * locked after pthread_mutex_trylock() has said so, and pthread_mutex_lock() would wait for ever; one with a priority
+ * ceiling gives other errors. They are looked at instead; if another thread takes one between the look and the lock,
+ * that wait is not seen. The kinds and the word are those of glibc's nptl/pthreadP.h.
+ */
+#define KIND_ROBUST 16
+#define KIND_CEILING 64
+#define WORD_OF_CEILING 0xfff80000u
+#define NOT_TRIED ENOSYS
+
+static OTP_HOOK_FUNCTION __attribute__((noinline)) int look_at_mutex(const pthread_mutex_t *mutex, int kind) {
+    uint32_t word = (uint32_t)__atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED);
+    return word & (kind & KIND_CEILING ? ~WORD_OF_CEILING : FUTEX_TID_MASK) ? EBUSY : NOT_TRIED;
+}
+
+static inline int try_mutex(pthread_mutex_t *mutex) {
+    int kind = __atomic_load_n(&mutex->__data.__kind, __ATOMIC_RELAXED);
+    return likely(!(kind & (KIND_ROBUST | KIND_CEILING))) ? pthread_mutex_trylock(mutex) : look_at_mutex(mutex, kind);
+}
+
+LOCKING(pthread_mutex_lock, OTP_LOCK_MUTEX, mutex, mutex_owner(mutex), try_mutex, true, (pthread_mutex_t * mutex),
+        (mutex))
+LOCKING(pthread_mutex_timedlock, OTP_LOCK_MUTEX, mutex, mutex_owner(mutex), try_mutex, is_time(until),
         (pthread_mutex_t * mutex, const struct timespec *until), (mutex, until))
-LOCKING(pthread_mutex_clocklock, OTP_LOCK_MUTEX, mutex, mutex_owner(mutex), pthread_mutex_trylock,
+LOCKING(pthread_mutex_clocklock, OTP_LOCK_MUTEX, mutex, mutex_owner(mutex), try_mutex,
         is_clock(clock) && is_time(until), (pthread_mutex_t * mutex, clockid_t clock, const struct timespec *until),
         (mutex, clock, until))
 RELEASING(pthread_mutex_unlock, OTP_LOCK_MUTEX, mutex, (pthread_mutex_t * mutex), (mutex))
