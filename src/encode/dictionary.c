@@ -72,26 +72,41 @@ uint32_t otp_dictionary_attribute(struct otp_dictionary *dictionary, const struc
     return otp_intern(dictionary->attributes, &key, sizeof(key));
 }
 
-/* The variable, or the function that waited there first; "unknown" where neither has a name. */
+/* "in FILE+0x1234". */
+static void name_place(const struct otp_window *window, const struct otp_frame_ref *frame, char *name, size_t size) {
+    const struct otp_mapping *mapping = otp_window_mapping_at(window, frame->mapping);
+    const char *slash = strrchr(mapping->path, '/');
+    snprintf(name, size, "in %s+0x%llx", slash ? slash + 1 : mapping->path,
+             (unsigned long long)(frame->address - mapping->start + mapping->file_offset));
+}
+
+/*
+ * The variable, or the function that waited there first; the place of it in its file, or "unknown". Of inlined
+ * functions the one that they are in: the others are wrappers of the lock (std::mutex::lock) as a rule.
+ */
 static void name_of(const struct otp_window *window, const struct otp_attribute *attribute,
                     const struct otp_symbolizer *symbolizer, char *name, size_t size) {
     const struct otp_frame_ref *data, *site;
-    struct otp_symbol_line line;
+    struct otp_symbol_line lines[OTP_SYMBOL_LINES_MAX];
     uint64_t offset = 0;
+    size_t count = 0;
     otp_window_name_frames(window, attribute, &data, &site);
     const struct otp_mapping *mapping = NULL;
     if (data && data->mapping != OTP_NO_MAPPING)
         mapping = otp_window_mapping_at(window, data->mapping);
     const char *variable =
         mapping && symbolizer && symbolizer->data ? symbolizer->data(symbolizer->user, mapping, data, &offset) : NULL;
-    bool has_site = site && site->mapping != OTP_NO_MAPPING && symbolizer && symbolizer->names;
+    if (!variable && site && site->mapping != OTP_NO_MAPPING && symbolizer && symbolizer->names)
+        count = symbolizer->names(symbolizer->user, otp_window_mapping_at(window, site->mapping), site, lines,
+                                  OTP_SYMBOL_LINES_MAX);
     if (variable && offset)
         snprintf(name, size, "%s+0x%llx", variable, (unsigned long long)offset);
     else if (variable)
         snprintf(name, size, "%s", variable);
-    else if (has_site &&
-             symbolizer->names(symbolizer->user, otp_window_mapping_at(window, site->mapping), site, &line, 1))
-        snprintf(name, size, "in %s", line.function);
+    else if (count)
+        snprintf(name, size, "in %s", lines[count - 1].function);
+    else if (site && site->mapping != OTP_NO_MAPPING)
+        name_place(window, site, name, size);
     else
         snprintf(name, size, "unknown");
 }

@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -81,6 +82,11 @@ static uint32_t stack_of(struct encoding *encoding, uint32_t stack) {
     return number;
 }
 
+static int by_number(const void *left, const void *right) {
+    uint32_t one = *(const uint32_t *)left, other = *(const uint32_t *)right;
+    return (one > other) - (one < other);
+}
+
 static uint32_t set_of(struct encoding *encoding, uint32_t set) {
     uint32_t numbers[OTP_SET_MAX], count;
     const uint32_t *attributes = otp_window_attribute_set_at(encoding->window, set, &count);
@@ -96,6 +102,8 @@ static uint32_t set_of(struct encoding *encoding, uint32_t set) {
         if (numbers[i] == OTP_INTERN_NONE)
             return OTP_INTERN_NONE;
     }
+    /* Names that are looked up only now may be equal, and their sets must be. */
+    qsort(numbers, count, sizeof(numbers[0]), by_number);
     uint32_t number = otp_intern(encoding->dictionary.sets, numbers, count * sizeof(numbers[0]));
     encoding->sets[set] = number + 1;
     return number;

@@ -20,7 +20,7 @@
 #include "record.h"
 
 #define OTP_WAKING_NS 10000u
-#define OTP_RELEASE_GAP_NS 20000u /* releases of one lock that come closer are thinned */
+#define OTP_RELEASE_GAP_NS 5000u /* releases of one lock that come closer are thinned */
 
 /* Waiting for work does not crowd out waiting for locks: each has its own interval. */
 enum otp_wait_class { OTP_WAIT_LOCK, OTP_WAIT_WORK, OTP_WAIT_CLASSES };

@@ -2,6 +2,7 @@
 #include "tool/locks.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "tool/tool.h"
 
 #define PARTIES_SHOWN 5 /* of each side */
+#define WRAPPERS_MAX 8  /* frames of wrappers of locks, innermost */
 #define NAME_MAX_BYTES 512
 
 enum side { WAITED, HELD, SIDES };
@@ -105,25 +107,44 @@ static uint32_t lock_of(struct locks *locks, const struct otp_otlp_reader *reade
     return lock->name && lock->kind ? number : OTP_INTERN_NONE;
 }
 
-/* The innermost function, and its line or its module. */
+/* Wrappers of locks, which are in every stack of C++: the standard library's headers. */
+static bool is_wrapper(const struct otp_otlp_line *line) {
+    return strstr(line->file, "/c++/") || strncmp(line->function, "std::", 5) == 0 ||
+           strncmp(line->function, "__gthread", 9) == 0;
+}
+
+static void say_line(const struct otp_otlp_line *line, char *function, char *place) {
+    const char *slash = strrchr(line->file, '/');
+    if (*line->function || *line->system_name)
+        snprintf(function, NAME_MAX_BYTES, "%.511s", *line->function ? line->function : line->system_name);
+    if (*line->file && line->line)
+        snprintf(place, NAME_MAX_BYTES, "%.200s:%" PRId64, slash ? slash + 1 : line->file, line->line);
+}
+
+static void say_module(const struct otp_otlp_frame *frame, char *function, char *place) {
+    const char *slash = strrchr(frame->file, '/'), *file = slash ? slash + 1 : frame->file;
+    snprintf(function, NAME_MAX_BYTES, "%.200s+0x%" PRIx64, file,
+             frame->address - frame->mapping_start + frame->file_offset);
+    snprintf(place, NAME_MAX_BYTES, "%.200s", file);
+}
+
+/* The innermost function that is no wrapper, and its line or its module. */
 static void leaf_of(const struct otp_otlp_reader *reader, size_t profile, size_t sample, char *function, char *place) {
     struct otp_otlp_frame frame;
     struct otp_otlp_line line;
     snprintf(function, NAME_MAX_BYTES, "(no stack)");
     *place = 0;
-    if (!otp_otlp_frame(reader, profile, sample, 0, &frame))
-        return;
-    const char *slash = strrchr(frame.file, '/'), *file = slash ? slash + 1 : frame.file;
-    snprintf(function, NAME_MAX_BYTES, "%.200s+0x%" PRIx64, file,
-             frame.address - frame.mapping_start + frame.file_offset);
-    snprintf(place, NAME_MAX_BYTES, "%.200s", file);
-    if (!frame.line_count || !otp_otlp_line(reader, profile, sample, 0, 0, &line))
-        return;
-    if (*line.function || *line.system_name)
-        snprintf(function, NAME_MAX_BYTES, "%.511s", *line.function ? line.function : line.system_name);
-    slash = strrchr(line.file, '/');
-    if (*line.file && line.line)
-        snprintf(place, NAME_MAX_BYTES, "%.200s:%" PRId64, slash ? slash + 1 : line.file, line.line);
+    for (size_t i = 0; i < WRAPPERS_MAX && otp_otlp_frame(reader, profile, sample, i, &frame); i++) {
+        if (i == 0)
+            say_module(&frame, function, place);
+        if (!frame.line_count)
+            return;
+        for (size_t j = 0; j < frame.line_count && otp_otlp_line(reader, profile, sample, i, j, &line); j++) {
+            say_line(&line, function, place);
+            if (!is_wrapper(&line))
+                return;
+        }
+    }
 }
 
 static struct party *party_of(struct locks *locks, const struct otp_otlp_reader *reader, size_t profile, size_t sample,
@@ -261,9 +282,10 @@ static void print_lock(const struct locks *locks, uint32_t number) {
     printf(": %.0f waits,", lock->sums[WAITED].contentions);
     printf(" %s in all,", duration(text, lock->sums[WAITED].delay_ns));
     printf(" %s in the mean", duration(text, mean_of(&lock->sums[WAITED])));
-    if (is_lock(lock))
-        printf("; holder known for %s",
-               text_share(text, (uint64_t)lock->sums[HELD].delay_ns, (uint64_t)lock->sums[WAITED].delay_ns));
+    if (is_lock(lock)) { /* two estimates: chance may make it more than all */
+        double known = fmin(lock->sums[HELD].delay_ns, lock->sums[WAITED].delay_ns);
+        printf("; holder known for %s", text_share(text, (uint64_t)known, (uint64_t)lock->sums[WAITED].delay_ns));
+    }
     putchar('\n');
     print_side(locks, number, WAITED);
     print_side(locks, number, HELD);

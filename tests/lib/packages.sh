@@ -11,7 +11,7 @@ example_packages=(libmicrohttpd-dev libsqlite3-dev libjansson-dev wrk curl jq)
 # libc6-dbg names the functions of the C library that known chains of calls end with.
 test_packages=(
     check clang-format-14 clang-tidy-14 clang-tools-14 shellcheck python3 python3-venv file procps util-linux iproute2 libcap2-bin
-    binutils libc6-dbg gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libssl-dev openssl redis-server nginx-light postgresql ripgrep qemu-system-x86 cpio strace gdb ca-certificates
+    binutils libc6-dbg gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libssl-dev openssl redis-server nginx-light postgresql mariadb-server mariadb-client ripgrep qemu-system-x86 cpio strace gdb ca-certificates
     libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 valgrind
 )
 
