@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # otelprof at work, in one command on a fresh Debian 12: builds the library and the shop (examples/shop), puts load on
-# the shop, and shows where its CPU time and its memory went, from the profiles that it wrote itself. As root, or by sudo.
+# the shop, and shows where its CPU time and its memory went and who waited for whom, from the profiles that it wrote
+# itself. As root, or by sudo.
 #
 #   examples/demo.sh                    20 seconds of load
 #   examples/demo.sh --seconds N        so many seconds of load, 5 to 600
@@ -300,6 +301,12 @@ show_memory() {
     otelprof top --type inuse_space -n 8 --total --width "$width" "$out/profiles" | awk '/^ *SELF/ { on = 1 } on { print "  " $0 }'
 }
 
+# Which routes wait for which: the archive of receipts is behind one lock, which /report holds for its checksum.
+show_locks() {
+    heading 'Who waits for whom   (otelprof top --locks)'
+    otelprof top --locks -n 4 --width "$width" "$out/profiles" | sed 's/^/  /'
+}
+
 # What the profiler cost, from the shop's statistics and the files.
 show_cost() {
     local bytes files cpus
@@ -343,6 +350,7 @@ show_files() {
     echo "  Look further:  $prefix/bin/otelprof top --by db.query.summary $out/profiles"
     echo "                 $prefix/bin/otelprof top --by thread.name --functions 5 $out/profiles"
     echo "                 $prefix/bin/otelprof top --incomplete $out/profiles"
+    echo "                 $prefix/bin/otelprof top --type mutex --by http.route --functions 5 $out/profiles"
     echo "                 $prefix/bin/otelprof top --leaks FILE LATER_FILE, two of the files above"
 }
 
@@ -366,6 +374,7 @@ main() {
         show_trace
     fi
     show_memory
+    show_locks
     show_cost
     show_files
 }

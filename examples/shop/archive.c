@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <otelprof/otelprof.h>
+#include <zlib.h>
+
 struct receipt {
     long order;
     size_t size;
@@ -13,6 +16,8 @@ struct receipt {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct receipt receipts[ARCHIVE_RECEIPTS]; /* by the order's number */
+
+void archive_open(void) { otelprof_lock_name(&lock, "archive"); /* in reports of who waits for whom */ }
 
 static char *copy_of(const char *text, size_t size) {
     char *copy = malloc(size + 1);
@@ -47,6 +52,20 @@ char *archive_find(long order, size_t *size) {
     }
     pthread_mutex_unlock(&lock);
     return copy;
+}
+
+/* All receipts stay where they are meanwhile: whoever checks out waits. */
+unsigned long archive_checksum(long newest, long count) {
+    unsigned long sum = crc32(0, NULL, 0);
+    pthread_mutex_lock(&lock);
+    for (long order = newest; order >= 0 && order > newest - count; order--) {
+        const struct receipt *place = &receipts[order % ARCHIVE_RECEIPTS];
+        if (place->text != NULL && place->order == order) {
+            sum = crc32(sum, (const Bytef *)place->text, (uInt)place->size);
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    return sum;
 }
 
 void archive_clear(void) {

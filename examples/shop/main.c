@@ -227,6 +227,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "shop: %s: %s\n", options.span_log, strerror(errno));
         return 1;
     }
+    archive_open();
     profiler_start();
     long answered = shop_run(&options, &stop);
     profiler_stop(&start, answered < 0 ? 0 : (unsigned long)answered);

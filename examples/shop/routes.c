@@ -14,6 +14,7 @@
 
 #define RANKED_PRODUCTS 20
 #define REPORT_ORDERS 4000
+#define REPORT_RECEIPTS 1000
 #define CART_ITEMS 48
 #define ORDER_ITEMS 6
 
@@ -64,31 +65,41 @@ static void run_products(const struct job *job, struct answer *answer) {
     answer_json(answer, list);
 }
 
+struct report {
+    struct text text;
+    long newest; /* order */
+};
+
 static void report_line(void *user, const struct order_line *line) {
-    text_append(user, "%ld,%ld,\"%s\",%ld,%ld.%02ld\n", line->id, line->customer, line->product, line->quantity,
-                line->quantity * line->price_cents / 100, line->quantity * line->price_cents % 100);
+    struct report *report = user;
+    if (line->id > report->newest) {
+        report->newest = line->id;
+    }
+    text_append(&report->text, "%ld,%ld,\"%s\",%ld,%ld.%02ld\n", line->id, line->customer, line->product,
+                line->quantity, line->quantity * line->price_cents / 100, line->quantity * line->price_cents % 100);
 }
 
-/* GET /report: the newest orders as CSV, compressed. */
+/* GET /report: the newest orders as CSV, with a checksum of their receipts, compressed. */
 static void run_report(const struct job *job, struct answer *answer) {
-    struct text report = {NULL, 0, 0, false};
+    struct report report = {{NULL, 0, 0, false}, -1};
     struct span query;
-    text_append(&report, "order,customer,product,quantity,amount\n");
+    text_append(&report.text, "order,customer,product,quantity,amount\n");
     span_begin_query(&query, job->span, "SELECT orders");
     long count = store_recent_orders(job->store, REPORT_ORDERS, report_line, &report);
     span_leave(&query);
     span_finish(&query, 0);
 
+    text_append(&report.text, "receipts,,,,%08lx\n", archive_checksum(report.newest, REPORT_RECEIPTS));
     answer_error(answer, 500);
-    if (count >= 0 && !report.failed) {
-        answer->body = text_gzip(&report, &answer->size);
+    if (count >= 0 && !report.text.failed) {
+        answer->body = text_gzip(&report.text, &answer->size);
     }
     if (answer->body != NULL) {
         answer->status = 200;
         answer->content_type = "text/csv";
         answer->content_encoding = "gzip";
     }
-    text_free(&report);
+    text_free(&report.text);
 }
 
 /* GET /cart/{id}: a large JSON document from memory, no SQL; light enough for the HTTP thread. */

@@ -35,6 +35,10 @@ checkout=$(section 'Memory by route' "$OTP_WORK/full.txt" | awk '$1 == "/checkou
 read -r held others <<<"$checkout"
 expect "the receipts are held by /checkout: $held MiB, by others $others MiB" test "$held" -gt $((others * 2))
 expect 'the archive is what holds them' grep -Eq 'archive_keep +shop/archive\.c:[0-9]+' "$OTP_WORK/full.txt"
+section 'Who waits' "$OTP_WORK/full.txt" >"$OTP_WORK/waits.txt"
+expect 'the archive is waited for, by its name' grep -Eq '^  mutex +archive: [0-9]+ waits' "$OTP_WORK/waits.txt"
+expect '/checkout waits for it' grep -Eq ' /checkout +archive_keep +archive\.c:[0-9]+' "$OTP_WORK/waits.txt"
+expect 'and /report holds it' grep -Eq ' /report +archive_checksum +archive\.c:[0-9]+' "$OTP_WORK/waits.txt"
 expect 'what it cost' grep -Eq 'profiles +[0-9]+ files, [0-9.]+ KB: [0-9.]+ KB a second' "$OTP_WORK/full.txt"
 expect 'profiles are where it says' compgen -G "$OTP_WORK/full/profiles/*.otlp"
 
