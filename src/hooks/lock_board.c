@@ -80,19 +80,25 @@ void otp_lock_unpost(uint64_t lock, uint32_t place) {
         ;
 }
 
+/* No further than there are waiters: most often the first place has the only one. */
 bool otp_lock_chosen(uint64_t lock, uint64_t time_ns) {
-    struct waiter *group = group_of(board_now(), lock);
-    for (uint32_t i = 0; i < PLACES; i++)
-        if (atomic_load_explicit(&group[i].lock, memory_order_acquire) == lock &&
-            time_ns > atomic_load_explicit(&group[i].chosen_from_ns, memory_order_relaxed))
+    struct board *board = board_now();
+    struct waiter *group = group_of(board, lock);
+    uint32_t left = atomic_load_explicit(&board->counts[otp_lock_hash(lock)], memory_order_relaxed);
+    for (uint32_t i = 0; i < PLACES && left; i++) {
+        if (atomic_load_explicit(&group[i].lock, memory_order_acquire) != lock)
+            continue;
+        if (time_ns > atomic_load_explicit(&group[i].chosen_from_ns, memory_order_relaxed))
             return true;
+        left--;
+    }
     return false;
 }
 
 /* ------------------------------------------------------------------------------------------------ notices */
 
-uint64_t otp_release_number(void) {
-    return (atomic_fetch_add_explicit(&board_now()->numbers, 1, memory_order_relaxed) + 1) << 1;
+uint64_t otp_release_numbers(void) {
+    return (atomic_fetch_add_explicit(&board_now()->numbers, 1, memory_order_relaxed) + 1) << 32;
 }
 
 static uint64_t check_of(uint64_t lock, const struct otp_release_notice *notice) {

@@ -27,7 +27,7 @@ enum otp_release_class {
 };
 
 struct otp_release_notice {
-    uint64_t number;  /* never 0 */
+    uint64_t number;  /* never 0; its lowest bit is the poster's to set */
     uint64_t time_ns; /* CLOCK_MONOTONIC */
 };
 
@@ -55,8 +55,8 @@ void otp_lock_unpost(uint64_t lock, uint32_t place);
 /* True if there is a waiter of the lock whose wait is chosen when it is released at that time. */
 bool otp_lock_chosen(uint64_t lock, uint64_t time_ns);
 
-/* The number of a new notice. Its lowest bit is the caller's to set. */
-uint64_t otp_release_number(void);
+/* The first of 2^32 numbers that no other thread gets: a thread's notices have even ones of these. */
+uint64_t otp_release_numbers(void);
 
 void otp_release_post(uint64_t lock, enum otp_release_class class, const struct otp_release_notice *notice);
 

@@ -33,6 +33,8 @@ static inline enum otp_wait_end end_of(int error) {
         struct otp_lock_wait wait_;                                                                                    \
         if (!otp_lock_wait_begin(&wait_, kind, lock, owner))                                                           \
             return call;                                                                                               \
+        if ((kind) < OTP_LOCK_CONDITION)                                                                               \
+            otp_lock_wait_post(&wait_);                                                                                \
         int error_ = call;                                                                                             \
         otp_lock_wait_end(&wait_, end_of(error_), CALLER);                                                             \
         return error_;                                                                                                 \
@@ -123,13 +125,23 @@ static inline uint32_t writer(const pthread_rwlock_t *rwlock) {
     return (uint32_t)__atomic_load_n(&rwlock->__data.__cur_writer, __ATOMIC_RELAXED);
 }
 
-LOCKING(pthread_rwlock_rdlock, OTP_LOCK_READ, rwlock, writer(rwlock), pthread_rwlock_tryrdlock, true,
-        (pthread_rwlock_t * rwlock), (rwlock))
-LOCKING(pthread_rwlock_timedrdlock, OTP_LOCK_READ, rwlock, writer(rwlock), pthread_rwlock_tryrdlock, is_time(until),
+/*
+ * Trying loads the word and then exchanges it, where the real function adds to it at once: with many readers the line
+ * would come twice. Asked for as one's own it comes once (81 ns a pair of two readers: 8 more without this, 4 with it).
+ */
+static inline int try_read(pthread_rwlock_t *rwlock) {
+#ifdef __x86_64__
+    __asm__ volatile("prefetchw %0" : : "m"(rwlock->__data.__readers));
+#endif
+    return pthread_rwlock_tryrdlock(rwlock);
+}
+
+LOCKING(pthread_rwlock_rdlock, OTP_LOCK_READ, rwlock, writer(rwlock), try_read, true, (pthread_rwlock_t * rwlock),
+        (rwlock))
+LOCKING(pthread_rwlock_timedrdlock, OTP_LOCK_READ, rwlock, writer(rwlock), try_read, is_time(until),
         (pthread_rwlock_t * rwlock, const struct timespec *until), (rwlock, until))
-LOCKING(pthread_rwlock_clockrdlock, OTP_LOCK_READ, rwlock, writer(rwlock), pthread_rwlock_tryrdlock,
-        is_clock(clock) && is_time(until), (pthread_rwlock_t * rwlock, clockid_t clock, const struct timespec *until),
-        (rwlock, clock, until))
+LOCKING(pthread_rwlock_clockrdlock, OTP_LOCK_READ, rwlock, writer(rwlock), try_read, is_clock(clock) && is_time(until),
+        (pthread_rwlock_t * rwlock, clockid_t clock, const struct timespec *until), (rwlock, clock, until))
 LOCKING(pthread_rwlock_wrlock, OTP_LOCK_WRITE, rwlock, writer(rwlock), pthread_rwlock_trywrlock, true,
         (pthread_rwlock_t * rwlock), (rwlock))
 LOCKING(pthread_rwlock_timedwrlock, OTP_LOCK_WRITE, rwlock, writer(rwlock), pthread_rwlock_trywrlock, is_time(until),
@@ -142,8 +154,40 @@ RELEASING(pthread_rwlock_unlock, writer(rwlock) ? OTP_LOCK_WRITE : OTP_LOCK_READ
 
 /* ---------------------------------------------------------------------------------------------- spin locks */
 
-LOCKING(pthread_spin_lock, OTP_LOCK_SPIN, spinlock, 0, pthread_spin_trylock, true, (pthread_spinlock_t * spinlock),
-        (spinlock))
+/*
+ * Most waits here are over in less time than it takes to post one: for the first SPINS looks the thread spins as the
+ * real function does, unseen by the holder, on the clock all the same.
+ */
+#define SPINS 32
+
+static inline bool spun(pthread_spinlock_t *spinlock) {
+    for (int i = 0; i < SPINS; i++) {
+#ifdef __x86_64__
+        __builtin_ia32_pause();
+#endif
+        if (!pthread_spin_trylock(spinlock))
+            return true;
+    }
+    return false;
+}
+
+static SLOW int wait_pthread_spin_lock(pthread_spinlock_t *spinlock) {
+    struct otp_lock_wait wait;
+    int result = 0;
+    if (!otp_lock_wait_begin(&wait, OTP_LOCK_SPIN, spinlock, 0))
+        return OTP_REAL(pthread_spin_lock)(spinlock);
+    if (!spun(spinlock)) {
+        otp_lock_wait_post(&wait);
+        result = OTP_REAL(pthread_spin_lock)(spinlock);
+    }
+    otp_lock_wait_end(&wait, end_of(result), CALLER);
+    return result;
+}
+
+int otp_hook_pthread_spin_lock(pthread_spinlock_t *spinlock) {
+    return likely(!pthread_spin_trylock(spinlock)) ? 0 : wait_pthread_spin_lock(spinlock);
+}
+
 RELEASING(pthread_spin_unlock, OTP_LOCK_SPIN, spinlock, (pthread_spinlock_t * spinlock), (spinlock))
 
 /* ----------------------------------------------------------------------------------------------- conditions */
@@ -260,6 +304,8 @@ static inline enum otp_wait_end c11_end(int result) {
         struct otp_lock_wait wait;                                                                                     \
         if (!otp_lock_wait_begin(&wait, kind, lock, owner))                                                            \
             return OTP_REAL(name) arguments;                                                                           \
+        if ((kind) < OTP_LOCK_CONDITION)                                                                               \
+            otp_lock_wait_post(&wait);                                                                                 \
         int result = OTP_REAL(name) arguments;                                                                         \
         otp_lock_wait_end(&wait, c11_end(result), CALLER);                                                             \
         return result;                                                                                                 \

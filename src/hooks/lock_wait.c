@@ -16,7 +16,8 @@ struct thread {
         uint64_t left; /* until the next sample, ns */
         uint64_t interval;
     } draws[OTP_WAIT_CLASSES];
-    bool inside; /* a record is being made */
+    uint64_t numbers; /* of its releases: the last one */
+    bool inside;      /* a record is being made */
 };
 
 static _Thread_local struct thread self __attribute__((tls_model("initial-exec")));
@@ -24,8 +25,6 @@ static _Thread_local struct thread self __attribute__((tls_model("initial-exec")
 static enum otp_wait_class class_of(enum otp_lock_kind kind) {
     return kind < OTP_LOCK_CONDITION ? OTP_WAIT_LOCK : OTP_WAIT_WORK;
 }
-
-static bool has_holder(enum otp_lock_kind kind) { return kind < OTP_LOCK_CONDITION; }
 
 static uint64_t now(void) { return otp_clock_ns(CLOCK_MONOTONIC); }
 
@@ -73,13 +72,15 @@ bool otp_lock_wait_begin(struct otp_lock_wait *wait, enum otp_lock_kind kind, co
         .owner = owner,
         .kind = kind,
     };
-    if (!has_holder(kind))
-        return true;
+    return true;
+}
+
+void otp_lock_wait_post(struct otp_lock_wait *wait) {
     uint64_t from = wait->start_ns + wait->left;
     wait->place = otp_lock_post(wait->lock, from > OTP_WAKING_NS ? from - OTP_WAKING_NS : 0);
     if (wait->place == OTP_LOCK_NOWHERE)
         otp_hook_count(OTP_HOOK_UNPUBLISHED);
-    return true;
+    wait->posted = true;
 }
 
 /* The release that made the lock free for this thread, which has it now, so that no other can have come since. */
@@ -136,7 +137,7 @@ void otp_lock_wait_end(const struct otp_lock_wait *wait, enum otp_wait_end end, 
     struct otp_release_notice notice = {0, 0};
     uint64_t end_ns = now();
     bool released = false;
-    if (has_holder(wait->kind)) {
+    if (wait->posted) {
         released = end == OTP_WAIT_GOT && wait->place != OTP_LOCK_NOWHERE && find_release(wait, &notice);
         otp_lock_unpost(wait->lock, wait->place);
     }
@@ -171,13 +172,21 @@ static OTP_HOOK_FUNCTION uint32_t thinning(uint64_t gap_ns) {
     return power;
 }
 
+/* A thread that has used up its numbers gets others. */
+static OTP_HOOK_FUNCTION uint64_t next_number(void) {
+    self.numbers += 2;
+    if (!(uint32_t)self.numbers || self.numbers <= UINT32_MAX)
+        self.numbers = otp_release_numbers() + 2;
+    return self.numbers;
+}
+
 bool otp_lock_release_begin(struct otp_lock_release *release, enum otp_lock_kind kind, const volatile void *lock) {
     enum otp_release_class class = kind == OTP_LOCK_READ ? OTP_RELEASE_SHARED : OTP_RELEASE_EXCLUSIVE;
     struct otp_release_notice before;
     if (!otp_hook_on(OTP_HOOK_LOCK) || otp_thread_is_ours || self.inside)
         return false;
     *release = (struct otp_lock_release){
-        .lock = (uintptr_t)lock, .kind = kind, .notice = {.number = otp_release_number(), .time_ns = now()}};
+        .lock = (uintptr_t)lock, .kind = kind, .notice = {.number = next_number(), .time_ns = now()}};
     release->wanted = otp_lock_chosen(release->lock, release->notice.time_ns);
     if (release->wanted && otp_release_last(release->lock, class, &before)) {
         seed();

@@ -39,6 +39,7 @@ struct otp_lock_wait {
     uint32_t place;          /* on the board */
     uint32_t owner;          /* thread id; 0: not known */
     enum otp_lock_kind kind;
+    bool posted;
 };
 
 struct otp_lock_release {
@@ -52,6 +53,10 @@ struct otp_lock_release {
 /* False: nobody wants to know, and otp_lock_wait_end() must not follow. */
 OTP_HOOK_FUNCTION bool otp_lock_wait_begin(struct otp_lock_wait *wait, enum otp_lock_kind kind,
                                            const volatile void *lock, uint32_t owner);
+
+/* Lets those who have the lock see it: before the real function is called, for what has a holder. */
+OTP_HOOK_FUNCTION void otp_lock_wait_post(struct otp_lock_wait *wait);
+
 OTP_HOOK_FUNCTION void otp_lock_wait_end(const struct otp_lock_wait *wait, enum otp_wait_end end, uint64_t caller);
 
 /* Before the lock is released, and after it. `kind` is how it was held. */

@@ -11,6 +11,7 @@
  * 1, where every allocation is chosen. Linked to the shared library, as services are.
  */
 #include "heap_work.h"
+#include "slices.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,126 +20,7 @@
 
 #include <otelprof/otelprof.h>
 
-#define PAIRS_MAX 2000
-#define BOOTSTRAPS 2000
 #define SETTLE_MS 2
-
-/* -------------------------------------------------------------------------------------------- statistics */
-
-struct figure {
-    double value, low, high; /* without what is rare and dear */
-    double mean;             /* with it */
-};
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint64_t draw(void) {
-    random_state ^= random_state << 13, random_state ^= random_state >> 7, random_state ^= random_state << 17;
-    return random_state >> 16;
-}
-
-static int by_value(const void *a, const void *b) {
-    double left = *(const double *)a, right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
-/* Without the tenth at either end. Sorts. */
-static double trimmed_mean(double *values, int count) {
-    double sum = 0;
-    int cut = count / 10;
-    qsort(values, (size_t)count, sizeof(values[0]), by_value);
-    for (int i = cut; i < count - cut; i++)
-        sum += values[i];
-    return sum / (count - 2 * cut);
-}
-
-static struct figure figure_of(const double *values, int count) {
-    static double means[BOOTSTRAPS], drawn[PAIRS_MAX];
-    double sum = 0;
-    for (int i = 0; i < count; i++)
-        sum += drawn[i] = values[i];
-    double value = trimmed_mean(drawn, count);
-    for (int round = 0; round < BOOTSTRAPS; round++) {
-        for (int i = 0; i < count; i++)
-            drawn[i] = values[draw() % (uint64_t)count];
-        means[round] = trimmed_mean(drawn, count);
-    }
-    qsort(means, BOOTSTRAPS, sizeof(means[0]), by_value);
-    return (struct figure){value, means[BOOTSTRAPS / 40], means[BOOTSTRAPS - 1 - BOOTSTRAPS / 40], sum / count};
-}
-
-static void say(const struct figure *figure) {
-    printf("  %+8.2f (%+.2f .. %+.2f)", figure->value, figure->low, figure->high);
-}
-
-/* ---------------------------------------------------------------------------------------------- the switch */
-
-static int discard(void *user, const void *bytes, size_t size) {
-    (void)user;
-    (void)bytes;
-    return size ? 0 : 1;
-}
-
-static void pause_ms(unsigned ms) { nanosleep(&(struct timespec){ms / 1000, (long)(ms % 1000) * 1000000}, NULL); }
-
-/* Sampling of CPU time is left out: its interrupts are a cost of their own. */
-static bool start(const char *interval) {
-    struct otelprof_options options = OTELPROF_OPTIONS_INIT;
-    options.profiles = OTELPROF_HEAP;
-    options.export_bytes = discard;
-    options.start_timeout_ms = 60000;
-    if (interval && setenv("OTELPROF_HEAP_INTERVAL", interval, 1))
-        return false;
-    int result = otelprof_init(&options);
-    if (result == 0 && otelprof_disable(OTELPROF_HEAP) == 0)
-        return true;
-    fprintf(stderr, "heap_bench: no heap profiling in this library or on this system: %s\n", otelprof_last_error());
-    return false;
-}
-
-static void turn(bool on) {
-    if (on ? otelprof_enable(OTELPROF_HEAP) : otelprof_disable(OTELPROF_HEAP)) {
-        fprintf(stderr, "heap_bench: %s\n", otelprof_last_error());
-        exit(EXIT_FAILURE);
-    }
-}
-
-/* Figures of a slice. */
-#define COLUMNS 3
-
-typedef void (*slice_fn)(const void *what, double columns[COLUMNS]);
-
-struct comparison {
-    double off[COLUMNS]; /* trimmed means */
-    struct figure added[COLUMNS];
-};
-
-/*
- * Each slice after a turn of the switch; the first, in which names are looked up and memory is filled, does not count.
- * With `really` false, both of a pair are without heap profiling.
- */
-static void compare(slice_fn slice, const void *what, int pairs, bool really, struct comparison *comparison) {
-    static double off[COLUMNS][PAIRS_MAX], added[COLUMNS][PAIRS_MAX];
-    double first_columns[COLUMNS];
-    turn(really);
-    slice(what, first_columns);
-    for (int pair = 0; pair < pairs; pair++) {
-        double columns[2][COLUMNS];
-        bool first = draw() & 1;
-        for (int half = 0; half < 2; half++) {
-            bool on = half ? !first : first;
-            turn(on && really);
-            slice(what, columns[on]);
-        }
-        for (int i = 0; i < COLUMNS; i++)
-            off[i][pair] = columns[0][i], added[i][pair] = columns[1][i] - columns[0][i];
-    }
-    turn(false);
-    for (int i = 0; i < COLUMNS; i++) {
-        comparison->added[i] = figure_of(added[i], pairs);
-        comparison->off[i] = trimmed_mean(off[i], pairs);
-    }
-}
 
 static struct heap_team team;
 
@@ -156,9 +38,9 @@ static uint64_t own_ns(void) {
 
 #define ADDED_MS 20
 
-static void added_slice(const void *what, double columns[COLUMNS]) {
-    memset(columns, 0, COLUMNS * sizeof(columns[0]));
-    pause_ms(SETTLE_MS);
+static void added_slice(const void *what, double columns[SLICES_COLUMNS]) {
+    memset(columns, 0, SLICES_COLUMNS * sizeof(columns[0]));
+    slices_pause_ms(SETTLE_MS);
     heap_team_run(&team, heap_slice_job, what);
     columns[0] = heap_cpu_ns(&team);
 }
@@ -171,12 +53,12 @@ static bool added(int pairs) {
             return false;
         for (int kind = 0; kind < HEAP_KINDS; kind++) {
             struct heap_slice slice = {&heap_kinds[kind], ADDED_MS};
-            struct comparison same, other;
-            compare(added_slice, &slice, pairs, false, &same);
-            compare(added_slice, &slice, pairs, true, &other);
+            struct slices_comparison same, other;
+            slices_compare(added_slice, &slice, pairs, false, &same);
+            slices_compare(added_slice, &slice, pairs, true, &other);
             printf("  %u thread%s %-32s %7.2f", threads, threads > 1 ? "s" : " ", slice.kind->name, other.off[0]);
-            say(&other.added[0]);
-            say(&same.added[0]);
+            slices_say(&other.added[0]);
+            slices_say(&same.added[0]);
             puts("");
             fflush(stdout);
         }
@@ -238,19 +120,19 @@ static void price_job(struct heap_thread *self, const void *argument) {
     self->pairs = self->cpu_ns = 0;
     for (unsigned i = 0; i < BURSTS; i++) {
         heap_below(price->links, price->cold ? cold_body : warm_body, self, price->cold ? COLD : BURST);
-        pause_ms(PAUSE_MS);
+        slices_pause_ms(PAUSE_MS);
     }
 }
 
 /* The window ends with the slice: what the profiler's threads do for it is in their column. */
-static void price_slice(const void *what, double columns[COLUMNS]) {
+static void price_slice(const void *what, double columns[SLICES_COLUMNS]) {
     bool cold = ((const struct price *)what)->cold;
-    memset(columns, 0, COLUMNS * sizeof(columns[0]));
-    pause_ms(SETTLE_MS);
+    memset(columns, 0, SLICES_COLUMNS * sizeof(columns[0]));
+    slices_pause_ms(SETTLE_MS);
     uint64_t own = own_ns();
     heap_team_run(&team, price_job, what);
     otelprof_flush(5000);
-    columns[0] = cold ? trimmed_mean(cold_ns, BURSTS * COLD) : heap_cpu_ns(&team);
+    columns[0] = cold ? slices_trimmed_mean(cold_ns, BURSTS * COLD) : heap_cpu_ns(&team);
     columns[1] = (double)(own_ns() - own) / (double)team.threads[0].pairs;
 }
 
@@ -264,14 +146,14 @@ static bool price(int pairs) {
     for (size_t i = 0; i < sizeof(depths) / sizeof(depths[0]); i++) {
         for (int cold = 0; cold < 2; cold++) {
             struct price what = {(unsigned)(depths[i] - (cold ? COLD_FRAMES : WARM_FRAMES)), cold};
-            struct comparison same, other;
-            compare(price_slice, &what, pairs, false, &same);
-            compare(price_slice, &what, pairs, true, &other);
+            struct slices_comparison same, other;
+            slices_compare(price_slice, &what, pairs, false, &same);
+            slices_compare(price_slice, &what, pairs, true, &other);
             printf("  %2d frames, %s %9.1f", depths[i], cold ? "cold" : "warm", other.off[0]);
-            say(&other.added[0]);
-            say(&same.added[0]);
+            slices_say(&other.added[0]);
+            slices_say(&same.added[0]);
             if (!cold)
-                say(&other.added[1]);
+                slices_say(&other.added[1]);
             puts("");
             fflush(stdout);
         }
@@ -360,7 +242,7 @@ static void paced_end_job(struct heap_thread *self, const void *argument) {
 }
 
 /* In % of a core: threads that work, the profiler's, both. */
-static void paced_slice(const void *what, double columns[COLUMNS]) {
+static void paced_slice(const void *what, double columns[SLICES_COLUMNS]) {
     static const unsigned settle = PACED_SETTLE_MS;
     heap_team_run(&team, paced_job, &settle);
     uint64_t wall = heap_clock_ns(CLOCK_MONOTONIC), own = own_ns();
@@ -376,23 +258,23 @@ static void paced_slice(const void *what, double columns[COLUMNS]) {
 }
 
 static void paced_of(unsigned threads, int pairs) {
-    static const char *const titles[COLUMNS] = {"threads that work", "the profiler's", "in all"};
+    static const char *const titles[SLICES_COLUMNS] = {"threads that work", "the profiler's", "in all"};
     static const unsigned ms = PACED_MS;
-    struct comparison same, other;
+    struct slices_comparison same, other;
     uint64_t before = 0, after = 0, start = heap_clock_ns(CLOCK_MONOTONIC);
     for (unsigned i = 0; i < threads; i++)
         before += paced_threads[i].allocated;
-    compare(paced_slice, &ms, pairs, false, &same);
-    compare(paced_slice, &ms, pairs, true, &other);
+    slices_compare(paced_slice, &ms, pairs, false, &same);
+    slices_compare(paced_slice, &ms, pairs, true, &other);
     for (unsigned i = 0; i < threads; i++)
         after += paced_threads[i].allocated;
     double seconds = (double)(heap_clock_ns(CLOCK_MONOTONIC) - start) / 1e9;
     printf("  %u thread%s, %.2f GiB/s with what lies between slices\n", threads, threads > 1 ? "s" : "",
            (double)(after - before) / RATE / seconds);
-    for (int i = 0; i < COLUMNS; i++) {
+    for (int i = 0; i < SLICES_COLUMNS; i++) {
         printf("    %-20s %6.2f", titles[i], other.off[i]);
-        say(&other.added[i]);
-        say(&same.added[i]);
+        slices_say(&other.added[i]);
+        slices_say(&same.added[i]);
         printf("  %+.2f\n", other.added[i].mean);
     }
     fflush(stdout);
@@ -421,10 +303,12 @@ int main(int argc, char **argv) {
         const char *interval;
     } modes[] = {{"added", added, NULL}, {"price", price, "1"}, {"paced", paced, NULL}};
     int pairs = argc > 2 ? atoi(argv[2]) : 40;
-    for (size_t i = 0; argc > 1 && pairs > 0 && pairs <= PAIRS_MAX && i < sizeof(modes) / sizeof(modes[0]); i++) {
+    for (size_t i = 0; argc > 1 && pairs > 0 && pairs <= SLICES_PAIRS_MAX && i < sizeof(modes) / sizeof(modes[0]);
+         i++) {
         if (strcmp(argv[1], modes[i].name) != 0)
             continue;
-        if (!start(argc > 3 ? argv[3] : modes[i].interval))
+        const char *interval = argc > 3 ? argv[3] : modes[i].interval;
+        if ((interval && setenv("OTELPROF_HEAP_INTERVAL", interval, 1)) || !slices_start("heap_bench", OTELPROF_HEAP))
             return EXIT_FAILURE;
         bool done = modes[i].run(pairs);
         otelprof_shutdown(5000);

@@ -26,7 +26,7 @@
 #include "own_tables.h"
 #include "test_main.h"
 
-#define MANY 20000
+#define MANY 200000
 #define NOINLINE __attribute__((noinline))
 #define SECOND_NS 1000000000u
 #define HOLD_US 3000
