@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "encode/dictionary.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -76,8 +77,8 @@ uint32_t otp_dictionary_attribute(struct otp_dictionary *dictionary, const struc
 static void name_place(const struct otp_window *window, const struct otp_frame_ref *frame, char *name, size_t size) {
     const struct otp_mapping *mapping = otp_window_mapping_at(window, frame->mapping);
     const char *slash = strrchr(mapping->path, '/');
-    snprintf(name, size, "in %s+0x%llx", slash ? slash + 1 : mapping->path,
-             (unsigned long long)(frame->address - mapping->start + mapping->file_offset));
+    snprintf(name, size, "in %s+0x%" PRIx64, slash ? slash + 1 : mapping->path,
+             frame->address - mapping->start + mapping->file_offset);
 }
 
 /*
@@ -100,7 +101,7 @@ static void name_of(const struct otp_window *window, const struct otp_attribute 
         count = symbolizer->names(symbolizer->user, otp_window_mapping_at(window, site->mapping), site, lines,
                                   OTP_SYMBOL_LINES_MAX);
     if (variable && offset)
-        snprintf(name, size, "%s+0x%llx", variable, (unsigned long long)offset);
+        snprintf(name, size, "%s+0x%" PRIx64, variable, offset);
     else if (variable)
         snprintf(name, size, "%s", variable);
     else if (count)

@@ -4,7 +4,10 @@
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/perf_event.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +25,7 @@
 #define TRIAL_RATE_HZ 999
 #define TRIAL_BURN_NS 300000000u /* about 300 samples */
 #define TRIAL_STOP_MS 5000
+#define TRIAL_HOLD_US 20000
 #define TRIAL_BLOCKS 1024 /* 64 MiB: about 128 of them are chosen */
 #define TRIAL_BLOCK_BYTES 65536
 
@@ -218,6 +222,46 @@ static void try_heap(void) {
                 error ? otelprof_strerror(error) : "");
 }
 
+static pthread_mutex_t contended = PTHREAD_MUTEX_INITIALIZER;
+
+static void *hold(void *held) {
+    pthread_mutex_lock(&contended);
+    atomic_store((atomic_bool *)held, true);
+    usleep(TRIAL_HOLD_US);
+    pthread_mutex_unlock(&contended);
+    return NULL;
+}
+
+static void contend(void) {
+    atomic_bool held = false;
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, hold, &held))
+        return;
+    while (!atomic_load(&held))
+        usleep(100);
+    pthread_mutex_lock(&contended);
+    pthread_mutex_unlock(&contended);
+    pthread_join(thread, NULL);
+}
+
+/* The profile of locks: as that of memory. */
+static void try_locks(void) {
+    struct otelprof_stats stats;
+    size_t bytes = 0;
+    int error = start(OTELPROF_LOCK, &bytes);
+    if (error) {
+        doctor_line(DOCTOR_NOTE, "lock profile", NULL, "%s", otelprof_strerror(error));
+        print_diagnosis();
+        return;
+    }
+    contend();
+    error = stop(&stats);
+    doctor_line(!error && stats.lock_samples ? DOCTOR_OK : DOCTOR_NOTE, "lock profile", NULL,
+                "%llu waits chosen, the holder seen in %llu, %llu bytes of profiles%s%s",
+                (unsigned long long)stats.lock_samples, (unsigned long long)stats.lock_holders,
+                (unsigned long long)bytes, error ? ": " : "", error ? otelprof_strerror(error) : "");
+}
+
 /* What switches profiling off on purpose is told, and not in the way of the trial. */
 static void lift_switch(const char *name) {
     if (!getenv(name))
@@ -239,5 +283,6 @@ bool doctor_try(void) {
     if (!try_library())
         return false;
     try_heap();
+    try_locks();
     return true;
 }

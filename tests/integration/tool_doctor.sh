@@ -64,7 +64,8 @@ if ! "$tool" doctor >root.txt 2>&1; then
     skip "eBPF profiling is not possible here, even for root"
 fi
 answers 0 root 'ok +source lines +libdw 0[.][0-9]+' 'ok +otelprof itself +started in [0-9]+ ms; [1-9][0-9]* samples' \
-    'ok +heap profile +[1-9][0-9]* of 1024 blocks of 64 KiB chosen, [1-9][0-9]+ bytes' 'works here' -- "$tool" doctor
+    'ok +heap profile +[1-9][0-9]* of 1024 blocks of 64 KiB chosen, [1-9][0-9]+ bytes' \
+    'ok +lock profile +[1-9][0-9]* waits chosen, the holder seen in [1-9][0-9]*, [1-9][0-9]+ bytes' 'works here' -- "$tool" doctor
 answers 0 ambient 'ok +CAP_BPF +effective, permitted, ambient' 'works here' \
     -- "${nobody[@]}" --inh-caps=-all,+bpf,+perfmon --ambient-caps=-all,+bpf,+perfmon "$tool" doctor
 cp "$tool" "$prefix/capable"

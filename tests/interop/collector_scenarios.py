@@ -52,22 +52,28 @@ class Scenario:
 
 
 class Plain(Scenario):
-    """CPU samples, and what a span allocated and holds: as the library takes both by default."""
+    """CPU samples, what a span allocated and holds, and who waited for whom: as the library takes them by default."""
 
     def judge_sent(self, sent):
-        types, held = collections.Counter(), 0
+        types, held, sides = collections.Counter(), 0, {}
         for bytes_ in sent:
             request = decode.Request.FromString(bytes_)
             for sample in decode.samples(request):
                 types[sample.type] += 1
+                if sample.type == "delay" and sample.attributes.get("otelprof.lock.name") == "wanted":
+                    sides[sample.period_type] = sample.attributes.get("http.route"), sum(sample.values)
                 if sample.type == "inuse_space" and sample.attributes.get("http.route") == "/held":
                     held = max(held, sum(sample.values))
         print(f"    samples by type {dict(types)}; /held holds {held / 2**20:.1f} of 25 MiB")
-        if set(types) != {"samples", "alloc_objects", "alloc_space", "inuse_objects", "inuse_space"}:
+        if set(types) != {"samples", "alloc_objects", "alloc_space", "inuse_objects", "inuse_space",
+                          "contentions", "delay"}:  # fmt: skip
             yield f"not all types of profiles are there: {dict(types)}"
         # 25 MiB in blocks of 256 KiB, with an interval of 512 KiB: a standard error of 3.2 MiB.
         if not 10 * 2**20 < held < 40 * 2**20:
             yield f"/held holds {held} bytes"
+        routes = {side: route for side, (route, _) in sides.items()}
+        if routes != {"block": "/waits", "mutex": "/holds"} or not all(20e6 < ns < 2e9 for _, ns in sides.values()):
+            yield f"who waits for the lock, and who holds it: {sides}"
 
 
 class Uncompressed(Scenario):

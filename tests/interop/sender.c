@@ -73,6 +73,37 @@ static void hold(void *blocks[HELD]) {
     otelprof_span_exit(span);
 }
 
+static pthread_mutex_t wanted = PTHREAD_MUTEX_INITIALIZER;
+
+static void *hold_lock(void *unused) {
+    static const uint8_t trace[16] = "a trace", span_id[8] = "holder";
+    struct otelprof_span_token span = otelprof_span_enter(trace, span_id, OTELPROF_FLAG_SAMPLED);
+    otelprof_span_attribute("http.route", "/holds");
+    pthread_mutex_lock(&wanted);
+    nanosleep(&(struct timespec){0, 50000000}, NULL);
+    pthread_mutex_unlock(&wanted);
+    otelprof_span_exit(span);
+    return unused;
+}
+
+/* A lock that one span holds and another waits for. */
+static void wait_for_lock(void) {
+    static const uint8_t trace[16] = "a trace", span_id[8] = "waiter";
+    pthread_t holder;
+    otelprof_lock_name(&wanted, "wanted");
+    pthread_create(&holder, NULL, hold_lock, NULL);
+    while (pthread_mutex_trylock(&wanted) == 0) {
+        pthread_mutex_unlock(&wanted);
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    struct otelprof_span_token span = otelprof_span_enter(trace, span_id, OTELPROF_FLAG_SAMPLED);
+    otelprof_span_attribute("http.route", "/waits");
+    pthread_mutex_lock(&wanted);
+    pthread_mutex_unlock(&wanted);
+    otelprof_span_exit(span);
+    pthread_join(holder, NULL);
+}
+
 /* Memory that is this process's alone, in KiB: not the text of libraries, nor the kernel's maps. */
 static long private_kib(void) {
     char line[128];
@@ -124,6 +155,7 @@ int main(int argc, char **argv) {
            started ? otelprof_last_error() : "");
     void *held[HELD];
     hold(held);
+    wait_for_lock();
     for (uintptr_t i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, work, (void *)(i + 1));
     long most = wait_and_watch(seconds);
