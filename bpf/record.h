@@ -44,7 +44,6 @@ enum otp_record_flags {
     OTP_RECORD_IN_KERNEL = 1,   /* the thread was in the kernel */
     OTP_RECORD_TIMED_OUT = 2,   /* wait: it was given up at its time */
     OTP_RECORD_INTERRUPTED = 4, /* wait: a signal ended it */
-    OTP_RECORD_THINNED = 8,     /* wait: the release that ended it was left out on purpose */
 };
 
 /* Why the user stack ends; the same numbers as enum otelprof_stack_stop. */
@@ -58,7 +57,8 @@ enum otp_stop {
     OTP_STOP_DEPTH = 6,
     OTP_STOP_EXITING = 7,
     OTP_STOP_NO_TABLES = 8,
-    OTP_STOP_COUNT = 9,
+    OTP_STOP_NOT_WALKED = 9, /* release: the leaf alone, where releases of a lock come too fast to walk each stack */
+    OTP_STOP_COUNT = 10,
 };
 
 struct otp_record {
@@ -78,7 +78,7 @@ struct otp_record {
     uint16_t flags;        /* enum otp_record_flags */
     uint16_t context_size; /* bytes */
     uint32_t directory;    /* otp_control.directory that the walk used: says which modules were where */
-    uint32_t thinning;     /* release: it stands for 2 to the power of this */
+    uint32_t reserved;
     union {
         uint64_t time_ns; /* the kernel's monotonic clock */
         uint64_t block;   /* heap: the block's word at its place */

@@ -480,6 +480,7 @@ enum otelprof_stack_stop {
     OTELPROF_STOP_DEPTH = 6,          /* over 512 frames: a truncation frame marks it */
     OTELPROF_STOP_EXITING = 7,        /* the thread has already given up its memory */
     OTELPROF_STOP_NO_TABLES = 8,      /* the tables were not there (start-up, or the limit on their size) */
+    OTELPROF_STOP_NOT_WALKED = 9,     /* the leaf of who released a lock that is released too often to walk each time */
     OTELPROF_STOP_COUNT = 16,
 };
 
@@ -554,13 +555,13 @@ struct otelprof_stats {
     uint64_t hook_words_failed;     /* that could not be changed */
     uint64_t hook_words_foreign;    /* that led elsewhere already, and were left alone */
 
-    uint64_t lock_samples;          /* waits that were chosen; part of samples_fired */
-    uint64_t lock_holders;          /* of those: credited to the thread that ended them; part of samples_fired too */
-    uint64_t lock_holders_unseen;   /* of those, waits for locks: who ended them was not seen */
-    uint64_t lock_holders_thinned;  /* of those: left out, which other holders make up for */
-    uint64_t lock_holders_lost;     /* records of holders that found no buffer free */
-    uint64_t lock_unpublished;      /* waits that holders could not see: too many at once */
-    uint64_t lock_interval_ns;      /* in force now, of locks; 0: off */
+    uint64_t lock_samples;        /* waits that were chosen; part of samples_fired */
+    uint64_t lock_holders;        /* of those: credited to the thread that ended them; part of samples_fired too */
+    uint64_t lock_holders_unseen; /* of those, waits for locks: who ended them was not seen */
+    uint64_t lock_holders_leaf; /* of those credited: by its leaf alone, as releases came too fast to walk each stack */
+    uint64_t lock_holders_lost; /* records of holders that found no buffer free */
+    uint64_t lock_unpublished;  /* waits that holders could not see: too many at once */
+    uint64_t lock_interval_ns;  /* in force now, of locks; 0: off */
     uint64_t lock_work_interval_ns; /* and of conditions, semaphores, joins, barriers */
 };
 

@@ -20,6 +20,7 @@
 #define HOOKS_PATIENCE_NS (SECOND_NS / 10) /* for hooks that are at work */
 #define PARTNER_NS (2 * (uint64_t)SECOND_NS)
 #define RECORDS_MAX 1000u /* a second, of each class */
+#define RELEASES_MAX 2000u
 #define EXTRAS_MAX 6
 
 _Static_assert(OTP_HOOK_COUNTERS <= sizeof(((struct otp_lock_keeper *)0)->counted_before) / sizeof(uint64_t),
@@ -53,6 +54,7 @@ int otp_lock_keeper_on(struct otp_lock_keeper *keeper) {
         uint64_t wanted = pace->wanted ? pace->wanted : (uint64_t)keeper->options->lock_interval_ns;
         *pace = (struct otp_lock_pace){.since_ns = now(), .wanted = wanted, .set = wanted};
     }
+    keeper->releases = (struct otp_lock_pace){.since_ns = now()};
     otp_stack_watch_begin(keeper->stacks);
     otp_locks_enable(keeper->pace[OTP_WAIT_LOCK].wanted);
     return 0;
@@ -166,10 +168,10 @@ static void credit_holder(void *user, const void *bytes, size_t size, const stru
     if (!otp_intake_lock(taking->intake, OTP_RECORD_RELEASE, bytes, size, taking->now_ns, &record, &sample))
         return;
     count(taking->keeper, &record);
-    double times = (double)((uint64_t)1 << (record.thinning & 31));
+    taking->keeper->by_leaf += record.stop == OTP_STOP_NOT_WALKED;
     sample.type = OTP_PROFILE_MUTEX_CONTENTIONS;
-    sample.value = credit->contentions * times;
-    sample.twin_value = credit->delay_ns * times;
+    sample.value = credit->contentions;
+    sample.twin_value = credit->delay_ns;
     identify(&identity, taking->intake, &record, otp_lock_book_find(taking->keeper->book, record.lock));
     add(taking->intake, &sample, &identity);
 }
@@ -179,9 +181,7 @@ static void find_holder(struct taking *taking, const struct otp_record *record, 
     bool given_up = record->flags & (OTP_RECORD_TIMED_OUT | OTP_RECORD_INTERRUPTED);
     if (record->kind >= OTP_LOCK_CONDITION || given_up)
         return;
-    if (record->flags & OTP_RECORD_THINNED)
-        taking->keeper->thinned++;
-    else if (record->release)
+    if (record->release)
         otp_lock_pairs_wait(taking->keeper->pairs, &credit, now(), credit_holder, taking);
     else
         taking->keeper->unseen++;
@@ -221,7 +221,7 @@ void otp_lock_keeper_take(struct otp_lock_keeper *keeper, struct otp_intake *int
     memcpy(&record, bytes, sizeof(record));
     if (record.type == OTP_RECORD_WAIT)
         take_wait(&taking, bytes, size);
-    else if (keeper->pairs)
+    else if (keeper->pairs && ++keeper->releases.records)
         otp_lock_pairs_release(keeper->pairs, record.release, bytes, size, now(), credit_holder, &taking);
 }
 
@@ -251,6 +251,19 @@ static void keep_pace(struct otp_lock_pace *pace, int class, uint64_t now_ns) {
     pace->since_ns = now_ns;
 }
 
+/* Where threads bar one that waits from its lock, each of their releases may be the one: those are many more. */
+static void keep_releases(struct otp_lock_pace *pace, uint64_t now_ns) {
+    uint32_t power = otp_locks_thinning();
+    if (pace->records <= RELEASES_MAX && now_ns - pace->since_ns < SECOND_NS)
+        return;
+    if (pace->records > RELEASES_MAX)
+        otp_locks_set_thinning(power + 1);
+    else if (pace->records < RELEASES_MAX / 4 && power)
+        otp_locks_set_thinning(power - 1);
+    pace->records = 0;
+    pace->since_ns = now_ns;
+}
+
 void otp_lock_keeper_settle(struct otp_lock_keeper *keeper) {
     uint64_t now_ns = now();
     if (!keeper->pairs)
@@ -258,6 +271,7 @@ void otp_lock_keeper_settle(struct otp_lock_keeper *keeper) {
     keeper->unseen += otp_lock_pairs_give_up(keeper->pairs, now_ns - PARTNER_NS);
     for (int i = 0; i < OTP_WAIT_CLASSES; i++)
         keep_pace(&keeper->pace[i], i, now_ns);
+    keep_releases(&keeper->releases, now_ns);
 }
 
 void otp_lock_keeper_end_window(struct otp_lock_keeper *keeper) {
@@ -276,7 +290,7 @@ void otp_lock_keeper_stats(const struct otp_lock_keeper *keeper, struct otelprof
     stats->samples_with_span += keeper->with_span;
     stats->lost_ring_full += counted(keeper, OTP_HOOK_WAITS_FULL);
     stats->lock_holders_unseen = keeper->unseen + (keeper->pairs ? otp_lock_pairs_crowded_out(keeper->pairs) : 0);
-    stats->lock_holders_thinned = keeper->thinned;
+    stats->lock_holders_leaf = keeper->by_leaf;
     stats->lock_holders_lost = counted(keeper, OTP_HOOK_RELEASES_FULL);
     stats->lock_unpublished = counted(keeper, OTP_HOOK_UNPUBLISHED);
     for (int i = 0; i < OTP_STOP_COUNT; i++)

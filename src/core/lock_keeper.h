@@ -29,10 +29,10 @@ struct otp_lock_keeper {
     struct otp_stack_watch *stacks;
     struct otp_lock_pairs *pairs; /* NULL: off */
     struct otp_lock_book *book;
-    struct otp_lock_pace pace[OTP_WAIT_CLASSES];
+    struct otp_lock_pace pace[OTP_WAIT_CLASSES], releases; /* the last counts records only */
     uint64_t counted_before[16];    /* the hooks' counters when this run began, by enum otp_hook_counter */
     uint64_t stops[OTP_STOP_COUNT]; /* of the records taken in */
-    uint64_t with_span, holders, unseen, thinned;
+    uint64_t with_span, holders, unseen, by_leaf;
 };
 
 /* What it is given must outlive it. */

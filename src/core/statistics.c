@@ -7,6 +7,8 @@
 #include "record.h"
 
 _Static_assert((int)OTP_STOP_NO_TABLES == (int)OTELPROF_STOP_NO_TABLES, "the public reasons are the programs' reasons");
+_Static_assert((int)OTP_STOP_NOT_WALKED == (int)OTELPROF_STOP_NOT_WALKED,
+               "the public reasons are the programs' reasons");
 _Static_assert((int)OTP_STOP_DEPTH == (int)OTELPROF_STOP_DEPTH, "the public reasons are the programs' reasons");
 
 /* Figures that describe a state rather than count events. */

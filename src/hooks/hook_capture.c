@@ -134,3 +134,22 @@ OTP_HOOK_FUNCTION struct otp_record *otp_hook_capture(enum otp_record_type type,
     add_context(record);
     return size == OTP_HOOK_LARGE ? move_to_small(record) : record;
 }
+
+OTP_HOOK_FUNCTION struct otp_record *otp_hook_leaf_record(enum otp_record_type type, uint64_t caller,
+                                                          const void *context, size_t context_size) {
+    struct otp_record *record = otp_hook_ring_take(OTP_HOOK_SMALL);
+    if (!record)
+        return NULL;
+    const struct otp_tables_memory *tables = atomic_load(&otp_hook_state()->tables);
+    memset(record, 0, sizeof(*record));
+    record->version = OTP_RECORD_VERSION;
+    record->type = (uint8_t)type;
+    record->stop = OTP_STOP_NOT_WALKED;
+    record->user_frames = 1;
+    if (tables)
+        record->directory = atomic_load_explicit((_Atomic uint32_t *)&tables->control->directory, memory_order_relaxed);
+    record->context_size = (uint16_t)context_size;
+    memcpy(record + 1, &caller, sizeof(caller));
+    memcpy((char *)(record + 1) + sizeof(caller), context, context_size);
+    return record;
+}

@@ -23,6 +23,13 @@
  */
 struct otp_record *otp_hook_capture(enum otp_record_type type, uint64_t caller);
 
+/*
+ * A record in which another thread's release stands: one frame, and its context of `context_size` bytes. Otherwise as
+ * above.
+ */
+struct otp_record *otp_hook_leaf_record(enum otp_record_type type, uint64_t caller, const void *context,
+                                        size_t context_size);
+
 size_t otp_hook_record_size(const struct otp_record *record);
 
 #endif

@@ -43,6 +43,7 @@ struct otp_hook_state {
     _Atomic uint32_t enabled;          /* enum otp_hook_type */
     _Atomic uint64_t interval;         /* mean distance of samples in bytes */
     _Atomic uint64_t wait_interval[2]; /* the same in ns of waiting, by enum otp_wait_class */
+    _Atomic uint32_t release_thinning; /* of wanted releases one in 2 to the power of this gets a stack, at most */
     _Atomic uint64_t seed;             /* one up for each thread that draws */
     _Atomic uint64_t run;              /* differs each time that it is enabled, and from process to process */
     _Atomic(const struct otp_tables_memory *) tables; /* NULL: walks have no tables */

@@ -18,6 +18,7 @@ struct waiter {
 /* Written by whoever has the lock; where locks share a place `check` tells whether all words belong together. */
 struct notice {
     _Atomic uint64_t lock, number, time_ns, check;
+    _Atomic uint64_t caller, size, context[OTP_RELEASER_WORDS];
 };
 
 struct board {
@@ -109,8 +110,26 @@ static struct notice *notice_of(uint64_t lock, enum otp_release_class class) {
     return &board_now()->notices[class][otp_lock_hash(lock) % NOTICES];
 }
 
-void otp_release_post(uint64_t lock, enum otp_release_class class, const struct otp_release_notice *notice) {
+static uint64_t words_of(uint64_t size) {
+    return (size < sizeof(((struct otp_releaser *)0)->context) ? size + 7
+                                                               : sizeof(((struct otp_releaser *)0)->context)) /
+           8;
+}
+
+/* Whoever reads meanwhile finds no number, or another one after it has read. */
+static void post_releaser(struct notice *to, const struct otp_releaser *who) {
+    atomic_store_explicit(&to->number, 0, memory_order_relaxed);
+    atomic_store_explicit(&to->caller, who->caller, memory_order_release);
+    atomic_store_explicit(&to->size, who->size, memory_order_release);
+    for (uint64_t i = 0; i < words_of(who->size); i++)
+        atomic_store_explicit(&to->context[i], who->context[i], memory_order_release);
+}
+
+void otp_release_post(uint64_t lock, enum otp_release_class class, const struct otp_release_notice *notice,
+                      const struct otp_releaser *who) {
     struct notice *to = notice_of(lock, class);
+    if (who)
+        post_releaser(to, who);
     atomic_store_explicit(&to->lock, lock, memory_order_relaxed);
     atomic_store_explicit(&to->number, notice->number, memory_order_relaxed);
     atomic_store_explicit(&to->time_ns, notice->time_ns, memory_order_relaxed);
@@ -124,4 +143,15 @@ bool otp_release_last(uint64_t lock, enum otp_release_class class, struct otp_re
     notice->time_ns = atomic_load_explicit(&from->time_ns, memory_order_relaxed);
     return atomic_load_explicit(&from->lock, memory_order_relaxed) == lock && notice->number &&
            check == check_of(lock, notice);
+}
+
+bool otp_release_who(uint64_t lock, enum otp_release_class class, const struct otp_release_notice *notice,
+                     struct otp_releaser *who) {
+    struct notice *from = notice_of(lock, class);
+    who->caller = atomic_load_explicit(&from->caller, memory_order_acquire);
+    who->size = atomic_load_explicit(&from->size, memory_order_acquire);
+    for (uint64_t i = 0; i < words_of(who->size); i++)
+        who->context[i] = atomic_load_explicit(&from->context[i], memory_order_acquire);
+    return atomic_load_explicit(&from->lock, memory_order_relaxed) == lock &&
+           atomic_load_explicit(&from->number, memory_order_relaxed) == notice->number;
 }

@@ -31,6 +31,14 @@ struct otp_release_notice {
     uint64_t time_ns; /* CLOCK_MONOTONIC */
 };
 
+/* Who released, of a release that no record was made of. */
+#define OTP_RELEASER_WORDS 32
+struct otp_releaser {
+    uint64_t caller;                      /* address in the function that released */
+    uint64_t size;                        /* bytes of the context; 0: none */
+    uint64_t context[OTP_RELEASER_WORDS]; /* struct otp_thread_record (bpf/context_slot.h), perhaps cut short */
+};
+
 /* Never NULL. */
 extern _Atomic(_Atomic uint32_t *) otp_lock_counts __attribute__((visibility("hidden")));
 
@@ -58,9 +66,15 @@ bool otp_lock_chosen(uint64_t lock, uint64_t time_ns);
 /* The first of 2^32 numbers that no other thread gets: a thread's notices have even ones of these. */
 uint64_t otp_release_numbers(void);
 
-void otp_release_post(uint64_t lock, enum otp_release_class class, const struct otp_release_notice *notice);
+/* `who` released it; NULL: there will be a record. */
+void otp_release_post(uint64_t lock, enum otp_release_class class, const struct otp_release_notice *notice,
+                      const struct otp_releaser *who);
 
 /* The last notice of the lock. False: there is none. */
 bool otp_release_last(uint64_t lock, enum otp_release_class class, struct otp_release_notice *notice);
+
+/* Who it was that posted this notice. False: another lock's notice has taken its place. */
+bool otp_release_who(uint64_t lock, enum otp_release_class class, const struct otp_release_notice *notice,
+                     struct otp_releaser *who);
 
 #endif

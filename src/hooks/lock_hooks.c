@@ -43,7 +43,7 @@ static inline enum otp_wait_end end_of(int error) {
 #define RELEASE(kind, lock, call)                                                                                      \
     do {                                                                                                               \
         struct otp_lock_release release_;                                                                              \
-        if (!otp_lock_release_begin(&release_, kind, lock))                                                            \
+        if (!otp_lock_release_begin(&release_, kind, lock, CALLER))                                                    \
             return call;                                                                                               \
         int error_ = call;                                                                                             \
         otp_lock_release_end(&release_, !error_, CALLER);                                                              \
@@ -198,7 +198,7 @@ RELEASING(pthread_spin_unlock, OTP_LOCK_SPIN, spinlock, (pthread_spinlock_t * sp
  */
 static SLOW void release_inside(const void *mutex, uint64_t caller) {
     struct otp_lock_release release;
-    if (otp_lock_release_begin(&release, OTP_LOCK_MUTEX, mutex))
+    if (otp_lock_release_begin(&release, OTP_LOCK_MUTEX, mutex, caller))
         otp_lock_release_end(&release, true, caller);
 }
 

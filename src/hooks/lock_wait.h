@@ -20,6 +20,7 @@
 #include "record.h"
 
 #define OTP_WAKING_NS 10000u
+#define OTP_THINNING_MAX 16
 #define OTP_RELEASE_GAP_NS 5000u /* releases of one lock that come closer are thinned */
 
 /* Waiting for work does not crowd out waiting for locks: each has its own interval. */
@@ -46,8 +47,7 @@ struct otp_lock_release {
     uint64_t lock;
     struct otp_release_notice notice;
     enum otp_lock_kind kind;
-    uint32_t thinning;
-    bool wanted; /* a waiter is chosen */
+    bool wanted; /* a waiter is chosen, and this release is to be recorded */
 };
 
 /* False: nobody wants to know, and otp_lock_wait_end() must not follow. */
@@ -61,7 +61,7 @@ OTP_HOOK_FUNCTION void otp_lock_wait_end(const struct otp_lock_wait *wait, enum 
 
 /* Before the lock is released, and after it. `kind` is how it was held. */
 OTP_HOOK_FUNCTION bool otp_lock_release_begin(struct otp_lock_release *release, enum otp_lock_kind kind,
-                                              const volatile void *lock);
+                                              const volatile void *lock, uint64_t caller);
 OTP_HOOK_FUNCTION void otp_lock_release_end(const struct otp_lock_release *release, bool released, uint64_t caller);
 
 #endif

@@ -7,6 +7,7 @@
 void otp_locks_enable(uint64_t interval_ns) {
     for (int i = 0; i < OTP_WAIT_CLASSES; i++)
         otp_locks_set_interval((enum otp_wait_class)i, interval_ns);
+    otp_locks_set_thinning(0);
     otp_hook_new_run();
     atomic_fetch_or(&otp_hook_state()->enabled, OTP_HOOK_LOCK);
 }
@@ -25,3 +26,9 @@ void otp_locks_set_interval(enum otp_wait_class class, uint64_t interval_ns) {
 }
 
 uint64_t otp_locks_interval(enum otp_wait_class class) { return atomic_load(&otp_hook_state()->wait_interval[class]); }
+
+void otp_locks_set_thinning(uint32_t power) {
+    atomic_store(&otp_hook_state()->release_thinning, power < OTP_THINNING_MAX ? power : OTP_THINNING_MAX);
+}
+
+uint32_t otp_locks_thinning(void) { return atomic_load(&otp_hook_state()->release_thinning); }

@@ -24,4 +24,8 @@ bool otp_locks_are_on(void);
 void otp_locks_set_interval(enum otp_wait_class class, uint64_t interval_ns);
 uint64_t otp_locks_interval(enum otp_wait_class class);
 
+/* Of releases that chosen threads wait for one in 2^power is recorded with its stack; at most OTP_THINNING_MAX. */
+void otp_locks_set_thinning(uint32_t power);
+uint32_t otp_locks_thinning(void);
+
 #endif

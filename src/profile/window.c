@@ -23,6 +23,7 @@ static const char *const stop_names[OTP_STOP_COUNT] = {
     [OTP_STOP_DEPTH] = "depth",
     [OTP_STOP_EXITING] = "exiting",
     [OTP_STOP_NO_TABLES] = "no_tables",
+    [OTP_STOP_NOT_WALKED] = "not_walked",
 };
 
 static int make_sets(struct otp_window *window) {

@@ -26,6 +26,7 @@ static const struct {
     {"depth", "deeper than 512 frames"},
     {"exiting", "the thread had already given up its memory"},
     {"no_tables", "the tables were not there (start-up, or the limit on their size)"},
+    {"not_walked", "a lock was released too often to walk the stack each time"},
 };
 
 const char *report_stop_meaning(const char *stop) {

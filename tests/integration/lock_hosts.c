@@ -143,9 +143,9 @@ int main(int argc, char **argv) {
     GIVES(0, otelprof_disable(OTELPROF_CPU | OTELPROF_LOCK));
     GIVES(0, otelprof_flush(20000));
     struct otelprof_stats now = stats();
-    printf("%d times, %ld uses, waits %llu, holders %llu, unseen %llu, thinned %llu, lost %llu\n", times,
+    printf("%d times, %ld uses, waits %llu, holders %llu, unseen %llu, by leaf %llu, lost %llu\n", times,
            guarded[0].sum, (unsigned long long)now.lock_samples, (unsigned long long)now.lock_holders,
-           (unsigned long long)now.lock_holders_unseen, (unsigned long long)now.lock_holders_thinned,
+           (unsigned long long)now.lock_holders_unseen, (unsigned long long)now.lock_holders_leaf,
            (unsigned long long)now.lost_ring_full);
     GIVES(0, atomic_load(&wrong));
     EXPECT(now.lock_samples > 100 && now.lock_holders > 10);

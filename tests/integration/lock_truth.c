@@ -317,11 +317,11 @@ static void print_end(uint64_t interval) {
     GIVES(0, otelprof_flush(20000));
     GIVES(0, otelprof_stats(&stats));
     printf("],\n\"interval\":%d,\"interval_at_end\":%" PRIu64 ",\"fired\":%" PRIu64 ",\"exported\":%" PRIu64
-           ",\"chosen\":%" PRIu64 ",\"holders\":%" PRIu64 ",\"unseen\":%" PRIu64 ",\"thinned\":%" PRIu64
+           ",\"chosen\":%" PRIu64 ",\"holders\":%" PRIu64 ",\"unseen\":%" PRIu64 ",\"by_leaf\":%" PRIu64
            ",\n\"losses\":{\"ring\":%" PRIu64 ",\"decode\":%" PRIu64 ",\"memory\":%" PRIu64 ",\"holders\":%" PRIu64
            ",\"unpublished\":%" PRIu64 "}}\n",
            INTERVAL_NS, interval, stats.samples_fired, stats.samples_exported, stats.lock_samples, stats.lock_holders,
-           stats.lock_holders_unseen, stats.lock_holders_thinned, stats.lost_ring_full, stats.lost_decode,
+           stats.lock_holders_unseen, stats.lock_holders_leaf, stats.lost_ring_full, stats.lost_decode,
            stats.lost_memory, stats.lock_holders_lost, stats.lock_unpublished);
 }
 

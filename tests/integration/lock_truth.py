@@ -163,7 +163,7 @@ def judge_run(judge, name, facts, samples, counters):
                  facts["chosen"] == counters["otelprof.lock.samples"])
     for what, count in look.wrong.items():
         judge.expect(f"{name}: {count} samples with a wrong {what}, the first: {look.example[what]}", False)
-    judge.say(f"{name}: {facts['chosen']} waits chosen, {facts['holders']} holders, {facts['thinned']} thinned, "
+    judge.say(f"{name}: {facts['chosen']} waits chosen, {facts['holders']} holders, {facts['by_leaf']} by their leaf, "
               f"{len(judge.failures)} failures so far")
 
 
