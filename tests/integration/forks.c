@@ -265,12 +265,13 @@ static void every_following(void) {
 }
 
 static void finish(void) {
-    GIVES(0, otelprof_disable(OTELPROF_CPU));
+    GIVES(0, otelprof_disable(OTELPROF_CPU | OTELPROF_HEAP | OTELPROF_LOCK));
     GIVES(0, otelprof_flush(10000));
     struct otelprof_stats s = {.size = sizeof(s)};
     otelprof_stats(&s);
+    uint64_t others = s.heap_samples + s.lock_samples + s.lock_holders; /* not of CPU time */
     printf("{\"pid\": %d, \"fired\": %llu, \"exported\": %llu, \"expected\": %llu, \"threads\": [", (int)getpid(),
-           (unsigned long long)s.samples_fired, (unsigned long long)s.samples_exported,
+           (unsigned long long)(s.samples_fired - others), (unsigned long long)(s.samples_exported - others),
            (unsigned long long)s.samples_expected);
     for (int i = 0; i < thread_count; i++)
         printf("%s%d", i ? ", " : "", (int)threads[i]);

@@ -28,6 +28,8 @@ def read(directory):
     processes = collections.defaultdict(Process)
     for _, _, request in decode.load([directory]):
         for sample in decode.samples(request):
+            if sample.type != "samples":
+                continue  # of the heap and of locks: the work takes CPU time
             process = processes[sample.resource["process.pid"]]
             process.samples += sample.count
             process.instances.add(sample.resource["service.instance.id"])
