@@ -18,7 +18,7 @@ struct waiter {
 /* Written by whoever has the lock; where locks share a place `check` tells whether all words belong together. */
 struct notice {
     _Atomic uint64_t lock, number, time_ns, check;
-    _Atomic uint64_t caller, size, context[OTP_RELEASER_WORDS];
+    _Atomic uint64_t mark, caller, size, context[OTP_RELEASER_WORDS];
 };
 
 struct board {
@@ -116,20 +116,27 @@ static uint64_t words_of(uint64_t size) {
            8;
 }
 
-/* Whoever reads meanwhile finds no number, or another one after it has read. */
-static void post_releaser(struct notice *to, const struct otp_releaser *who) {
-    atomic_store_explicit(&to->number, 0, memory_order_relaxed);
-    atomic_store_explicit(&to->caller, who->caller, memory_order_release);
-    atomic_store_explicit(&to->size, who->size, memory_order_release);
+/* Of all that a notice says of its releaser: where locks share a place, two may write it at once. */
+static uint64_t mark_of(uint64_t lock, uint64_t number, const struct otp_releaser *who) {
+    uint64_t mark = lock ^ number << 1 ^ who->caller * 0x9e3779b97f4a7c15u ^ who->size << 56;
     for (uint64_t i = 0; i < words_of(who->size); i++)
-        atomic_store_explicit(&to->context[i], who->context[i], memory_order_release);
+        mark = (mark << 7 | mark >> 57) ^ who->context[i] * 0xd6e8feb86659fd93u;
+    return mark;
+}
+
+static void post_releaser(struct notice *to, uint64_t lock, uint64_t number, const struct otp_releaser *who) {
+    atomic_store_explicit(&to->caller, who->caller, memory_order_relaxed);
+    atomic_store_explicit(&to->size, who->size, memory_order_relaxed);
+    for (uint64_t i = 0; i < words_of(who->size); i++)
+        atomic_store_explicit(&to->context[i], who->context[i], memory_order_relaxed);
+    atomic_store_explicit(&to->mark, mark_of(lock, number, who), memory_order_relaxed);
 }
 
 void otp_release_post(uint64_t lock, enum otp_release_class class, const struct otp_release_notice *notice,
                       const struct otp_releaser *who) {
     struct notice *to = notice_of(lock, class);
     if (who)
-        post_releaser(to, who);
+        post_releaser(to, lock, notice->number, who);
     atomic_store_explicit(&to->lock, lock, memory_order_relaxed);
     atomic_store_explicit(&to->number, notice->number, memory_order_relaxed);
     atomic_store_explicit(&to->time_ns, notice->time_ns, memory_order_relaxed);
@@ -148,10 +155,10 @@ bool otp_release_last(uint64_t lock, enum otp_release_class class, struct otp_re
 bool otp_release_who(uint64_t lock, enum otp_release_class class, const struct otp_release_notice *notice,
                      struct otp_releaser *who) {
     struct notice *from = notice_of(lock, class);
-    who->caller = atomic_load_explicit(&from->caller, memory_order_acquire);
-    who->size = atomic_load_explicit(&from->size, memory_order_acquire);
+    uint64_t mark = atomic_load_explicit(&from->mark, memory_order_relaxed);
+    who->caller = atomic_load_explicit(&from->caller, memory_order_relaxed);
+    who->size = atomic_load_explicit(&from->size, memory_order_relaxed);
     for (uint64_t i = 0; i < words_of(who->size); i++)
-        who->context[i] = atomic_load_explicit(&from->context[i], memory_order_acquire);
-    return atomic_load_explicit(&from->lock, memory_order_relaxed) == lock &&
-           atomic_load_explicit(&from->number, memory_order_relaxed) == notice->number;
+        who->context[i] = atomic_load_explicit(&from->context[i], memory_order_relaxed);
+    return who->size <= sizeof(who->context) && mark == mark_of(lock, notice->number, who);
 }

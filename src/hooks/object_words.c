@@ -14,7 +14,7 @@
 #define TYPE_DATA R_AARCH64_ABS64
 #endif
 #define NAME_MAX_BYTES 64 /* longer names are no hooks */
-#define OBJECTS_MAX 4096  /* that one asks for versions */
+#define VERSIONS_MAX 4096 /* that an object asks others for: more are not looked at */
 
 struct tables {
     uint64_t symbols;
@@ -105,12 +105,14 @@ static bool is_entry(const struct otp_object *object, uint64_t address, uint64_t
     return address % 4 == 0 && otp_object_has(object, address, size, PF_R);
 }
 
-/* The name of version `wanted` among those that one other object is asked for (its entry is `need`), or NULL. */
+/* The name of version `wanted` among those that one other object is asked for (its entry is `need`), or NULL. Takes one
+ * off *patience for each that it looks at. */
 static const char *version_in(const struct otp_object *object, const struct tables *tables, uint64_t at,
-                              const ElfW(Verneed) * need, unsigned wanted) {
+                              const ElfW(Verneed) * need, unsigned wanted, unsigned *patience) {
     uint64_t place = at + need->vn_aux;
-    for (unsigned i = 0; i < need->vn_cnt && is_entry(object, place, sizeof(ElfW(Vernaux))); i++) {
+    for (unsigned i = 0; i < need->vn_cnt && *patience && is_entry(object, place, sizeof(ElfW(Vernaux))); i++) {
         const ElfW(Vernaux) *version = (const void *)place; /* NOLINT(performance-no-int-to-ptr) */
+        --*patience;
         if (version->vna_other == wanted)
             return string_at(tables, version->vna_name);
         if (!version->vna_next)
@@ -122,16 +124,17 @@ static const char *version_in(const struct otp_object *object, const struct tabl
 
 static const char *version_of(const struct otp_object *object, const struct tables *tables, uint64_t index) {
     uint64_t place = tables->versions + index * sizeof(ElfW(Half)), at = tables->needs;
+    unsigned patience = VERSIONS_MAX;
     if (!tables->versions || !tables->needs || place % sizeof(ElfW(Half)) ||
         !otp_object_has(object, place, sizeof(ElfW(Half)), PF_R))
         return NULL;
     unsigned wanted = *(const ElfW(Half) *)place & 0x7fffu; /* NOLINT(performance-no-int-to-ptr) */
-    for (uint64_t i = 0; i < tables->need_count && i < OBJECTS_MAX && is_entry(object, at, sizeof(ElfW(Verneed)));
-         i++) {
+    for (uint64_t i = 0; i < tables->need_count && patience && is_entry(object, at, sizeof(ElfW(Verneed))); i++) {
         const ElfW(Verneed) *need = (const void *)at; /* NOLINT(performance-no-int-to-ptr) */
-        const char *name = version_in(object, tables, at, need, wanted);
+        const char *name = version_in(object, tables, at, need, wanted, &patience);
         if (name || !need->vn_next)
             return name;
+        patience -= patience > 0;
         at += need->vn_next;
     }
     return NULL;

@@ -16,6 +16,7 @@ struct object {
     uint8_t *image;
     size_t size;
     uint64_t sum;
+    const struct otp_object *loaded;
 };
 
 /* All that a user of the words does: reads the word, compares the name, asks where a lazy slot leads. */
@@ -25,6 +26,8 @@ static void take(void *user, const struct otp_word *word) {
     if (start < object->image || start + sizeof(uint64_t) > object->image + object->size || (uintptr_t)start % 8)
         abort();
     object->sum += strlen(word->name) + *word->address + word->own + word->lazy;
+    const char *version = otp_word_version(object->loaded, word);
+    object->sum += version ? strlen(version) : 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -43,6 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     dynamic[entries].d_tag = DT_NULL;
     const ElfW(Phdr) header = {.p_type = PT_LOAD, .p_flags = PF_R | PF_W | PF_X, .p_memsz = object.size};
     const struct otp_object loaded = {(uint64_t)(uintptr_t)object.image, &header, 1, dynamic, "fuzz"};
+    object.loaded = &loaded;
     otp_object_words(&loaded, take, &object);
     otp_dynamic_has_path(dynamic);
     free(object.image);
