@@ -611,9 +611,9 @@ static void cancel(void *(*waits)(void *), void (*before)(void)) {
 static void let_it_wait(void) { usleep(HOLD_US); }
 static void put_one_there(void) { sem_post(&semaphore); }
 
+/* AddressSanitizer keeps the marks of frames that a cancellation unwinds, and complains of what comes there later. */
 START_TEST(cancelled_while_waiting) {
-#ifdef __SANITIZE_ADDRESS__ /* it keeps the marks of frames that a cancellation unwinds, and complains of what comes   \
-                               there */
+#ifdef __SANITIZE_ADDRESS__
     return;
 #endif
     int value;
