@@ -371,6 +371,54 @@ def check_leaks(folder, live):
     expect(top("--leaks", folder / "1.otlp", folder / "9.otlp").returncode == 0, "growth of huge values")
 
 
+WRAPPER = ("lock", "/usr/include/c++/12/bits/std_mutex.h", 90)
+WAITS = [  # side, lock, kind, address, stack, route, contentions, delay
+    ("block", "stock", "mutex", "0x10", [[WRAPPER, ("order", "shop/order.c", 1)]], "/order", 30, 3_000_000),
+    ("block", "stock", "mutex", "0x20", [[WRAPPER], [("report", "shop/report.c", 1)]], "/report", 10, 1_000_000),
+    ("mutex", "stock", "mutex", "0x10", [[("report", "shop/report.c", 1)]], "/report", 40, 4_000_000),
+    ("block", "index", "rwlock", "0x30", [0x123], None, 5, 500),
+    ("block", "jobs", "condition", "0x40", [[("worker", "shop/pool.c", 1)]], None, 7, 70_000_000),
+]  # fmt: skip
+
+
+def check_locks(work):
+    """Both sides of each lock; wrappers of the standard library are not who waits; work after locks."""
+    folder = work / "locks"
+    folder.mkdir()
+    for number in (1, 2):
+        writer = Writer(number, str(number))
+        for side in ("block", "mutex"):
+            for name, unit, which in (("contentions", "count", 6), ("delay", "nanoseconds", 7)):
+                writer.begin(name, unit, side, "nanoseconds", 100_000)
+                for wait in (wait for wait in WAITS if wait[0] == side):
+                    attributes = {"otelprof.lock.name": wait[1], "otelprof.lock.kind": wait[2],
+                                  "otelprof.lock.address": wait[3], **({"http.route": wait[5]} if wait[5] else {})}  # fmt: skip
+                    writer.value(wait[4], attributes, wait[which])
+        writer.save(folder / f"{number}.otlp")
+    locks = json.loads(top("--locks", "--json", folder).stdout)["locks"]
+    sums = [(lock["name"], lock["kind"], lock["addresses"], lock["contentions"], lock["delay_ns"], lock["held_delay_ns"])
+            for lock in locks]  # fmt: skip
+    expect(sums == [("stock", "mutex", 2, 80, 8_000_000, 8_000_000), ("index", "rwlock", 1, 10, 1000, 0),
+                    ("jobs", "condition", 1, 14, 140_000_000, 0)], "locks, then work: %s" % sums)  # fmt: skip
+    sides = {side: [(one["function"], one["place"], one["value"], one["contentions"], one["delay_ns"])
+                    for one in locks[0][side]] for side in ("waited", "held")}  # fmt: skip
+    expect(sides == {"waited": [("order", "order.c:4", "/order", 60, 6_000_000), ("report", "report.c:4", "/report", 20, 2_000_000)],
+                     "held": [("report", "report.c:4", "/report", 80, 8_000_000)]}, "both sides: %s" % sides)  # fmt: skip
+    expect(locks[1]["waited"][0]["function"] == "libz.so.1+0x1123", "a place without a name: %s" % locks[1]["waited"])
+    text = top("--locks", "-n", "1", folder).stdout
+    expect("stock (2 of them): 80 waits, 8.0 ms in all, 100.0 us in the mean; holder known for 100.0 %" in text
+           and "(and 2 more)" in text, "the text: %s" % text)  # fmt: skip
+    by = json.loads(top("--locks", "--json", "--by", "otelprof.lock.kind", folder).stdout)["locks"][0]["waited"]
+    expect({one["value"] for one in by} == {"mutex"}, "by another attribute: %s" % by)
+    both = {kind: read_json("--type", kind, folder)["all"] for kind in ("lock", "mutex", "block_contentions")}
+    expect(both == {"lock": {"ns": 148_001_000, "objects": 104}, "mutex": {"ns": 8_000_000, "objects": 80},
+                    "block_contentions": {"count": 104, "samples": 104}}, "as types: %s" % both)  # fmt: skip
+    for arguments, code in ((["--locks", "--type", "cpu", folder], 2), (["--locks", "--losses", folder], 2), (["--locks"], 2),
+                            (["--locks", work / "heap" / "1.otlp"], 1)):  # fmt: skip
+        result = top(*arguments)
+        expect(result.returncode == code and result.stderr and not result.stdout, "%s: %d" % (arguments, result.returncode))
+
+
 def check_damage(folder, work, chance):
     """Damaged files end in a message and an exit status, never in a signal."""
     data = next(folder.iterdir()).read_bytes()
@@ -384,6 +432,8 @@ def check_damage(folder, work, chance):
         expect(result.returncode in (0, 1), "damage: exit status %d" % result.returncode)
         result = subprocess.run([PROGRAM, "top", "--leaks", path, path], capture_output=True, timeout=60)
         expect(result.returncode in (0, 1), "damage: exit status %d of --leaks" % result.returncode)
+        result = subprocess.run([PROGRAM, "top", "--locks", path], capture_output=True, timeout=60)
+        expect(result.returncode in (0, 1), "damage: exit status %d of --locks" % result.returncode)
 
 
 def main():
@@ -396,6 +446,7 @@ def main():
     check_foreign_text(work / "foreign")
     check_failures(work / "seed-0", work)
     check_heap(work)
+    check_locks(work)
     check_damage(work / "seed-0", work, random.Random(1))
     print("%d seeds, %d failures" % (SEEDS, len(failures)))
     return 1 if failures else 0
