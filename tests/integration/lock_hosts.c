@@ -77,6 +77,17 @@ static void use_others(unsigned turn) {
     GIVES(thrd_success, mtx_unlock(&c11));
 }
 
+/* Blocks that go from thread to thread, so that the allocator's own locks are contended too. */
+static _Atomic(void *) passed_on[64];
+
+static void allocate(unsigned turn) {
+    char *block = malloc(16 + turn * 131 % 60000);
+    EXPECT(block);
+    if (block)
+        *block = 1;
+    free(atomic_exchange(&passed_on[turn % 64], (void *)block));
+}
+
 static void *work(void *argument) {
     struct otelprof_span_token token;
     uint8_t trace[16] = "lock hosts", span[8] = "host";
@@ -85,6 +96,7 @@ static void *work(void *argument) {
     for (unsigned turn = 0; !atomic_load(&over); turn++) {
         use_mutexes();
         use_others(turn);
+        allocate(turn + (unsigned)(uintptr_t)argument * 7);
         if (turn % 64 == 0) {
             struct timespec soon;
             clock_gettime(CLOCK_REALTIME, &soon);

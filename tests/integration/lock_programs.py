@@ -63,6 +63,16 @@ def switching(otelprof, tests, folder):
     expect({"mutex", "rwlock", "spinlock"} <= names, f"locks by the names of their variables: {sorted(names)}")
 
 
+def allocators(otelprof, tests, folder):
+    """Their own locks are hooked too, and contended."""
+    for name in ("libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2"):
+        path = next((path for path in pathlib.Path("/usr/lib").glob(f"*/{name}")), None)
+        expect(path, f"{name} is there")
+        result = run([tests / "lock_hosts", folder / name, "200"], env={**os.environ, "LD_PRELOAD": str(path)})
+        print("     " + result.stdout.strip())
+        expect(result.returncode == 0, f"{name} {result.stderr.strip()}")
+
+
 def service_report(otelprof, folder, names):
     """Whose work waits for whose."""
     locks = {lock["name"]: lock for lock in locks_of(otelprof, folder)}
@@ -168,7 +178,7 @@ def mariadb(otelprof, _, folder):
 
 def main(otelprof, tests, folder, only=None):
     failed = []
-    for case in (switching, service, service_preloaded, mariadb):
+    for case in (switching, allocators, service, service_preloaded, mariadb):
         if only and case.__name__ != only:
             continue
         print(f"-- {case.__name__}")
