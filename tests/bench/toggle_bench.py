@@ -3,7 +3,7 @@
 """What the profiler costs a service under load: CPU time per answer with and without it, by toggled pairs of short
 slices in one run, after a run in which both halves are off (what this machine can tell apart at all).
 
-    toggle_bench.py BUILD [shop|redis ...] [--pairs N] [--slice MS] [--steady S] [--rate HZ]
+    toggle_bench.py BUILD [shop|redis ...] [--pairs N] [--slice MS] [--steady S] [--rate HZ] [--types NAMES]
 
 BUILD: the folder of the release preset. The server is pinned to CPU 0, the load to CPU 1. The shop enters spans; redis
 is unmodified and knows of none. "own threads" come from a stretch with the profiler always on.
@@ -24,6 +24,7 @@ import time
 from bench_process import stop
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
+TYPES = {"cpu": 1, "heap": 4, "lock": 8}  # enum otelprof_profile_type
 LIMIT_PERCENT, LIMIT_KB = 5.0, 200.0  # the promise
 
 
@@ -126,7 +127,9 @@ def run(name, options):
     environment = dict(os.environ, LD_PRELOAD=str(options.build / "tests/bench/libtoggle_control.so"),
                        OTELPROF_OUTPUT_DIR=str(work / "profiles"), OTELPROF_RATE=str(options.rate),
                        OTP_TOGGLE_OUT=str(out), OTP_TOGGLE_PAIRS=str(options.pairs),
-                       OTP_TOGGLE_SLICE_MS=str(options.slice), OTP_TOGGLE_STEADY_S=str(options.steady))
+                       OTP_TOGGLE_SLICE_MS=str(options.slice), OTP_TOGGLE_STEADY_S=str(options.steady),
+                       OTELPROF_PROFILES=options.types,
+                       OTP_TOGGLE_TYPES=str(sum(TYPES[name] for name in options.types.split(","))))
     server, command = starters[name](options.build, work, environment)
     load = subprocess.Popen(["taskset", "-c", "1", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -150,6 +153,7 @@ def main():
     parser.add_argument("--slice", type=int, default=25, metavar="MS")
     parser.add_argument("--steady", type=int, default=40, metavar="S")
     parser.add_argument("--rate", type=int, default=99, metavar="HZ")
+    parser.add_argument("--types", default="cpu", metavar="NAMES", help="which are taken, and switched: cpu,heap,lock")
     options = parser.parse_args()
     options.build = options.build.resolve()
     for name in options.servers or ["shop", "redis"]:

@@ -104,6 +104,7 @@ struct slice {
 static struct {
     char out[4096];
     long pairs, slice_ms, steady_s;
+    uint32_t types; /* enum otelprof_profile_type: those that are switched */
     bool init;
 } settings;
 
@@ -114,7 +115,7 @@ static long number(const char *name, long otherwise) {
 
 static void take(struct slice *slice, const char *mode, bool on, long milliseconds) {
     bool enable = on && mode[1] == 'b';
-    int result = enable ? otelprof_enable(OTELPROF_CPU) : otelprof_disable(OTELPROF_CPU);
+    int result = enable ? otelprof_enable(settings.types) : otelprof_disable(settings.types);
     if (result)
         fprintf(stderr, "toggle: %s\n", otelprof_last_error());
     wait_ms(SETTLE_MS);
@@ -136,7 +137,7 @@ static void take_pairs(struct slice *slices, const char *mode, long pairs, long 
 
 static void take_steady(FILE *file, long seconds) {
     struct otelprof_stats before = {.size = sizeof(before)}, after = before;
-    otelprof_enable(OTELPROF_CPU);
+    otelprof_enable(settings.types);
     otelprof_flush(10000);
     otelprof_stats(&before);
     for (long i = 0; i < seconds; i++) {
@@ -200,6 +201,7 @@ __attribute__((constructor)) static void begin(void) {
     settings.pairs = number("OTP_TOGGLE_PAIRS", 400);
     settings.slice_ms = number("OTP_TOGGLE_SLICE_MS", 25);
     settings.steady_s = number("OTP_TOGGLE_STEADY_S", 30);
+    settings.types = (uint32_t)number("OTP_TOGGLE_TYPES", OTELPROF_CPU);
     settings.init = number("OTP_TOGGLE_INIT", 0) != 0;
     if (!out || strlen(out) >= sizeof(settings.out) || settings.pairs < 1 || settings.pairs > 100000)
         return;

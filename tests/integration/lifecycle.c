@@ -214,10 +214,15 @@ static void every_call_while_off(enum otelprof_state state) {
     GIVES(OTELPROF_E_STATE, otelprof_flush(100));
     GIVES(OTELPROF_E_STATE, otelprof_enable(OTELPROF_CPU));
     GIVES(OTELPROF_E_STATE, otelprof_disable(OTELPROF_CPU));
-    GIVES(OTELPROF_E_INVALID, otelprof_enable(OTELPROF_LOCK));
+    GIVES(OTELPROF_E_INVALID, otelprof_enable(OTELPROF_THREADS));
     GIVES(OTELPROF_E_INVALID, otelprof_disable(0));
     GIVES(OTELPROF_E_STATE, otelprof_heap_interval(4096));
     GIVES(OTELPROF_E_INVALID, otelprof_heap_interval(0));
+    GIVES(OTELPROF_E_STATE, otelprof_lock_interval(4096));
+    GIVES(OTELPROF_E_INVALID, otelprof_lock_interval(0));
+    GIVES(OTELPROF_E_INVALID, otelprof_lock_name(NULL, "none"));
+    GIVES(0, otelprof_lock_name(&expect_failures, "no lock, but who knows"));
+    GIVES(0, otelprof_lock_name(&expect_failures, NULL));
     struct otelprof_span_token token = otelprof_span_enter(trace, span, OTELPROF_FLAG_SAMPLED);
     GIVES(OTELPROF_E_STATE, otelprof_span_attribute("http.route", "/a"));
     EXPECT(key >= 0);
