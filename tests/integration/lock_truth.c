@@ -246,10 +246,10 @@ HOLDER(2, 200000)
 static void (*const holders[HOLDERS])(void) = {release_barging_0, release_barging_1, release_barging_2};
 
 static void *barge(void *argument) {
-    unsigned me = (unsigned)(uintptr_t)argument;
+    unsigned me = (unsigned)(uintptr_t)argument, mine = me < 5 ? 0 : me < 7 ? 1 : 2; /* unequal shares */
     struct otelprof_span_token token;
     char name[32];
-    snprintf(name, sizeof(name), "barging_%u", me % HOLDERS);
+    snprintf(name, sizeof(name), "barging_%u", mine);
     for (unsigned turn = 0; !atomic_load(&barging_over); turn++) {
         spans(100, 'w', "barging", &token);
         bool waits = pthread_mutex_trylock(&barged) != 0;
@@ -259,8 +259,8 @@ static void *barge(void *argument) {
         if (waits && last.released_ns > start)
             barged_delay[last.who][me] += (double)(now() - start);
         otelprof_span_exit(token);
-        spans(101 + me % HOLDERS, 'h', name, &token);
-        holders[me % HOLDERS]();
+        spans(101 + mine, 'h', name, &token);
+        holders[mine]();
         otelprof_span_exit(token);
         usleep(300 + (turn * 131 + me * 37) % 700);
     }
