@@ -7,15 +7,17 @@ from rules_dictionary import check_attribute_list
 MAX_SAMPLES = 16000
 MAX_LABELS = 100
 CLOCK_SLACK_NS = 1_000_000_000
-# Sample type -> its unit, period type and period unit.
+# Sample type -> its unit, period type and period unit; of locks the period type says whose side it is.
 KNOWN_TYPES = {
-    "samples": ("count", "cpu", "nanoseconds"),
-    "alloc_objects": ("count", "space", "bytes"),
-    "alloc_space": ("bytes", "space", "bytes"),
-    "inuse_objects": ("count", "space", "bytes"),
-    "inuse_space": ("bytes", "space", "bytes"),
+    "samples": [("count", "cpu", "nanoseconds")],
+    "alloc_objects": [("count", "space", "bytes")],
+    "alloc_space": [("bytes", "space", "bytes")],
+    "inuse_objects": [("count", "space", "bytes")],
+    "inuse_space": [("bytes", "space", "bytes")],
+    "contentions": [("count", "block", "nanoseconds"), ("count", "mutex", "nanoseconds")],
+    "delay": [("nanoseconds", "block", "nanoseconds"), ("nanoseconds", "mutex", "nanoseconds")],
 }
-HEAP_TYPES = {name for name, (_, period, _) in KNOWN_TYPES.items() if period == "space"}
+HEAP_TYPES = {name for name, ((_, period, _), *_) in KNOWN_TYPES.items() if period == "space"}
 NOT_OF_THE_HEAP = {"thread.id", "cpu.logical_number"}
 COUNTER = "otelprof.samples.fired"  # sent with every set of counters
 
@@ -33,7 +35,7 @@ def check_types(dictionary, profile, place, findings):
     name, *units = (dictionary.string_table[index] for index in (
         profile.sample_type.type_strindex, profile.sample_type.unit_strindex,
         profile.period_type.type_strindex, profile.period_type.unit_strindex))
-    if tuple(units) != KNOWN_TYPES.get(name, tuple(units)):
+    if tuple(units) not in KNOWN_TYPES.get(name, [tuple(units)]):
         findings.add("type_units", place, f"{name!r} with {units}")
     return name
 
