@@ -17,8 +17,9 @@ from heap_truth import Judge
 
 def verdict(facts, samples, counters):
     judge = Judge(quiet=True)
-    judge.rows = collections.Counter()
+    judge.rows, judge.barging = collections.Counter(), []
     lock_truth.judge_run(judge, "spoilt", facts, samples, counters)
+    lock_truth.judge_barging(judge)
     return judge.failures
 
 
