@@ -102,7 +102,6 @@ static void forked_child(void) {
     otp_process_context_child();
     otp_identity_marker_forget();
     otp_hooks_forked_child();
-    otp_lock_names_forked_child();
     otp_log_forget();
     /* Other threads of the parent may have held these. */
     pthread_mutex_init(&self.busy, NULL);

@@ -43,16 +43,24 @@ static void take_back(struct place *place, uint64_t lock) {
     count--;
 }
 
+/* In a forked child another thread of the parent may have held it. The names stay. */
+static void forked_child(void) { pthread_mutex_init(&guard, NULL); }
+
+static void watch_forks(void) { pthread_atfork(NULL, NULL, forked_child); }
+
 bool otp_lock_names_set(uint64_t lock, const char *name) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     bool done = true;
+    pthread_once(&once, watch_forks); /* names may be given before the profiler starts */
     pthread_mutex_lock(&guard);
     struct place *place = find(lock);
     if (!name || !*name) {
         take_back(place, lock);
     } else if (place && (place->lock == lock || count < OTP_LOCK_NAMES_MAX)) {
-        count += place->lock != lock;
-        place->lock = lock;
+        bool is_new = place->lock != lock;
         otp_utf8_clean(place->name, sizeof(place->name), name, strlen(name));
+        place->lock = lock;
+        count += is_new;
     } else {
         done = false;
     }
@@ -67,5 +75,3 @@ void otp_lock_names_get(uint64_t lock, char name[OTP_LOCK_NAME_MAX + 1]) {
     memcpy(name, known ? place->name : "", known ? sizeof(place->name) : 1);
     pthread_mutex_unlock(&guard);
 }
-
-void otp_lock_names_forked_child(void) { pthread_mutex_init(&guard, NULL); }

@@ -16,7 +16,4 @@ bool otp_lock_names_set(uint64_t lock, const char *name);
 /* Copies the name, "" if it has none. */
 void otp_lock_names_get(uint64_t lock, char name[OTP_LOCK_NAME_MAX + 1]);
 
-/* In a forked child: another thread of the parent may have held the lock. The names stay. Async-signal-safe. */
-void otp_lock_names_forked_child(void);
-
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hooks/heap.h"
 
-#include "hooks/heap_sampler.h"
+#include "hooks/draw.h"
 #include "hooks/hook_state.h"
 
 void otp_heap_enable(uint64_t interval_bytes) {
@@ -18,8 +18,8 @@ bool otp_heap_disable(uint64_t deadline_ns) {
 bool otp_heap_is_on(void) { return otp_hook_on(OTP_HOOK_HEAP); }
 
 void otp_heap_set_interval(uint64_t interval_bytes) {
-    if (interval_bytes > OTP_SAMPLER_INTERVAL_MAX)
-        interval_bytes = OTP_SAMPLER_INTERVAL_MAX;
+    if (interval_bytes > OTP_DRAW_INTERVAL_MAX)
+        interval_bytes = OTP_DRAW_INTERVAL_MAX;
     atomic_store(&otp_hook_state()->interval, interval_bytes ? interval_bytes : 1);
 }
 

@@ -7,17 +7,16 @@
  * The common case is the caller's: as long as a request is not larger than `budget`, it takes it off. Otherwise it
  * calls otp_sampler_look(). A long distance is cut into budgets of OTP_SAMPLER_BUDGET_MAX, so that a new interval is
  * taken up soon; each request is decided by one interval, the one whose distance was drawn before it.
- *
- * Integers only: an allocation must not change the host's floating-point flags.
  */
 #ifndef OTP_HOOKS_HEAP_SAMPLER_H
 #define OTP_HOOKS_HEAP_SAMPLER_H
 
 #include <stdint.h>
 
+#include "hooks/draw.h"
+
 #define OTP_SAMPLER_BUDGET_MAX ((uint64_t)256 << 10)
 #define OTP_SAMPLER_BUDGET_OFF ((uint64_t)16 << 10) /* between looks while sampling is off */
-#define OTP_SAMPLER_INTERVAL_MAX ((uint64_t)1 << 40)
 
 /* All zero: a thread that has not looked yet. */
 struct otp_sampler {
@@ -32,11 +31,5 @@ struct otp_sampler {
  * 0: off.
  */
 uint64_t otp_sampler_look(struct otp_sampler *sampler, uint64_t size, uint64_t interval);
-
-/* 64 random bits; `state` is the generator's. */
-uint64_t otp_sampler_random(uint64_t *state);
-
-/* A distance in bytes, rounded down, for a random number that is equally likely anywhere; 0 counts as 1. */
-uint64_t otp_sampler_distance(uint64_t random, uint64_t interval);
 
 #endif

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "context/context.h"
-#include "hooks/heap_sampler.h"
+#include "hooks/draw.h"
 #include "hooks/hook_ring.h"
 #include "hooks/hook_state.h"
 
@@ -47,7 +47,7 @@ static OTP_HOOK_FUNCTION void seed(void) {
 
 static OTP_HOOK_FUNCTION void draw(enum otp_wait_class class, uint64_t interval) {
     self.draws[class].interval = interval;
-    self.draws[class].left = otp_sampler_distance(otp_sampler_random(&self.random), interval);
+    self.draws[class].left = otp_draw_distance(otp_draw_bits(&self.random), interval);
 }
 
 /* Chances do not depend on what came before, so a new interval may be taken up between any two waits. */
@@ -225,7 +225,7 @@ static OTP_HOOK_FUNCTION uint32_t thinning(uint64_t gap_ns) {
 
 /* True for one in 2^power, by chance. */
 static OTP_HOOK_FUNCTION bool left_in(uint32_t power) {
-    return !(otp_sampler_random(&self.random) >> (64 - OTP_THINNING_MAX) & (((uint64_t)1 << power) - 1));
+    return !(otp_draw_bits(&self.random) >> (64 - OTP_THINNING_MAX) & (((uint64_t)1 << power) - 1));
 }
 
 /* A thread that has used up its numbers gets others. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hooks/locks.h"
 
-#include "hooks/heap_sampler.h"
+#include "hooks/draw.h"
 #include "hooks/hook_state.h"
 
 void otp_locks_enable(uint64_t interval_ns) {
@@ -20,8 +20,8 @@ bool otp_locks_disable(uint64_t deadline_ns) {
 bool otp_locks_are_on(void) { return otp_hook_on(OTP_HOOK_LOCK); }
 
 void otp_locks_set_interval(enum otp_wait_class class, uint64_t interval_ns) {
-    if (interval_ns > OTP_SAMPLER_INTERVAL_MAX)
-        interval_ns = OTP_SAMPLER_INTERVAL_MAX;
+    if (interval_ns > OTP_DRAW_INTERVAL_MAX)
+        interval_ns = OTP_DRAW_INTERVAL_MAX;
     atomic_store(&otp_hook_state()->wait_interval[class], interval_ns ? interval_ns : 1);
 }
 

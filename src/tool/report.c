@@ -272,26 +272,44 @@ static bool print_incomplete(const struct report *report) {
     return done;
 }
 
+/* What fired is in the files or counted as lost: with CPU samples alone it can be checked here. An estimate made of a
+ * chosen allocation or wait does not say of how many events it comes. */
+static void print_balance(const struct report *report, const struct otelprof_stats *counters, uint64_t lost) {
+    const struct tally_summary *summary = tally_summary(report->tally);
+    uint64_t fired = counters->samples_fired;
+    uint64_t locks = counters->lock_samples + counters->lock_holders;
+    if (counters->heap_samples || locks) {
+        uint64_t others = counters->heap_samples + locks;
+        printf("\nfired %" PRIu64 ": CPU %" PRIu64 ", allocations %" PRIu64 ", waits %" PRIu64 "; lost %" PRIu64 "\n",
+               fired, fired > others ? fired - others : 0, counters->heap_samples, locks, lost);
+        return;
+    }
+    if (strcmp(report->type->name, "cpu") != 0) {
+        printf("\nfired %" PRIu64 "; lost %" PRIu64 "\n", fired, lost);
+        return;
+    }
+    uint64_t known = summary->all.samples + lost;
+    printf("\nfired %" PRIu64 " = in these files %" PRIu64 " + lost %" PRIu64, fired, summary->all.samples, lost);
+    if (known == fired)
+        puts(", exactly");
+    else if (known < fired)
+        printf(" + %" PRIu64 " that are not in these files\n", fired - known);
+    else
+        printf(" - %" PRIu64 " whose counters are not in these files\n", known - fired);
+}
+
 /* Counters as the profiles carry them, and beside them what these files hold. */
 static void print_losses(const struct report *report) {
-    const struct tally_summary *summary = tally_summary(report->tally);
+    const struct otelprof_stats *counters = &tally_summary(report->tally)->counters;
     uint64_t lost = 0;
     for (size_t i = 0; i < otp_counters_count; i++) {
-        uint64_t value = otp_counter_value(&otp_counters[i], &summary->counters);
-        if (strstr(otp_counters[i].name, ".lost."))
+        uint64_t value = otp_counter_value(&otp_counters[i], counters);
+        if (strstr(otp_counters[i].name, "samples.lost."))
             lost += value;
         if (value || otp_counters[i].always)
             printf("%12" PRIu64 "  %s\n", value, otp_counters[i].name);
     }
-    printf("\nfired %" PRIu64 " = in these files %" PRIu64 " + lost %" PRIu64, summary->counters.samples_fired,
-           summary->all.samples, lost);
-    uint64_t known = summary->all.samples + lost;
-    if (known == summary->counters.samples_fired)
-        puts(", exactly");
-    else if (known < summary->counters.samples_fired)
-        printf(" + %" PRIu64 " that are not in these files\n", summary->counters.samples_fired - known);
-    else
-        printf(" - %" PRIu64 " whose counters are not in these files\n", known - summary->counters.samples_fired);
+    print_balance(report, counters, lost);
 }
 
 bool report_text(const struct report *report) {

@@ -8,7 +8,7 @@ set -uo pipefail
 . "$OTP_SOURCE/tests/lib/expect.sh"
 command -v valgrind >/dev/null || skip "valgrind is missing"
 export OTP_TEST_VALGRIND=1 CK_TIMEOUT_MULTIPLIER=4
-for name in hooks live_blocks; do
+for name in hooks live_blocks lock_hooks; do
     valgrind -q --fair-sched=yes --error-exitcode=9 "$OTP_BUILD/tests/unit/${name}_test" >"$OTP_WORK/$name.txt" 2>&1 ||
         fail "$name: $(cat "$OTP_WORK/$name.txt")"
 done

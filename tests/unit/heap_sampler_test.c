@@ -30,7 +30,7 @@ START_TEST(distances_are_exponential) {
     for (int i = 0; i < draws; i++) {
         random = random * 6364136223846793005u + 1442695040888963407u;
         uint64_t mixed = random ^ (random >> 29);
-        double distance = (double)otp_sampler_distance(mixed * 0xbf58476d1ce4e5b9u, interval);
+        double distance = (double)otp_draw_distance(mixed * 0xbf58476d1ce4e5b9u, interval);
         sum += distance;
         for (int part = 1; part < parts; part++)
             below[part] += distance < -log1p(-(double)part / parts) * (double)interval;
@@ -45,12 +45,12 @@ START_TEST(distances_are_exponential) {
 END_TEST
 
 START_TEST(distances_at_the_ends) {
-    ck_assert_uint_eq(otp_sampler_distance(UINT64_MAX, 1 << 20), 0);
-    ck_assert_uint_eq(otp_sampler_distance(0, 1), otp_sampler_distance(1, 1));
-    ck_assert_uint_eq(otp_sampler_distance(1, 1), 44); /* 64 ln 2 */
-    ck_assert_double_eq_tol((double)otp_sampler_distance((uint64_t)1 << 63, 1 << 30), log(2) * (1 << 30), 1);
-    ck_assert_double_eq_tol((double)otp_sampler_distance(1, OTP_SAMPLER_INTERVAL_MAX),
-                            64 * log(2) * (double)OTP_SAMPLER_INTERVAL_MAX, 1024 * KIB);
+    ck_assert_uint_eq(otp_draw_distance(UINT64_MAX, 1 << 20), 0);
+    ck_assert_uint_eq(otp_draw_distance(0, 1), otp_draw_distance(1, 1));
+    ck_assert_uint_eq(otp_draw_distance(1, 1), 44); /* 64 ln 2 */
+    ck_assert_double_eq_tol((double)otp_draw_distance((uint64_t)1 << 63, 1 << 30), log(2) * (1 << 30), 1);
+    ck_assert_double_eq_tol((double)otp_draw_distance(1, OTP_DRAW_INTERVAL_MAX),
+                            64 * log(2) * (double)OTP_DRAW_INTERVAL_MAX, 1024 * KIB);
 }
 END_TEST
 

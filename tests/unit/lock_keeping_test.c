@@ -4,8 +4,12 @@
 #include "core/lock_names.h"
 #include "core/lock_pairs.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "test_main.h"
 
@@ -46,6 +50,35 @@ START_TEST(names) {
     ck_assert(otp_lock_names_set(2, "\xff"));
     otp_lock_names_get(2, name);
     ck_assert_str_eq(name, "\xef\xbf\xbd");
+}
+END_TEST
+
+static void *rename_for_ever(void *stop) {
+    for (uint64_t i = 0; !atomic_load((_Atomic bool *)stop); i++)
+        otp_lock_names_set(64 + i % 8 * 64,
+                           i % 3 ? "a name that takes a while to copy, as long as a name may be at most" : NULL);
+    return NULL;
+}
+
+/* Names are given before the profiler starts too, and so are children born. */
+START_TEST(names_across_forks) {
+    _Atomic bool stop = false;
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, rename_for_ever, (void *)&stop), 0);
+    for (int i = 0; i < 300; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            char name[OTP_LOCK_NAME_MAX + 1];
+            alarm(20);
+            otp_lock_names_get(128, name);
+            _exit(!otp_lock_names_set(4096, "child's"));
+        }
+        int status = -1;
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert_int_eq(status, 0);
+    }
+    atomic_store(&stop, true);
+    pthread_join(thread, NULL);
 }
 END_TEST
 
@@ -141,4 +174,4 @@ START_TEST(more_than_there_is_room_for) {
 }
 END_TEST
 
-OTP_TEST_MAIN("lock_keeping", 60, names, first_sites, either_order, more_than_there_is_room_for)
+OTP_TEST_MAIN("lock_keeping", 60, names, names_across_forks, first_sites, either_order, more_than_there_is_room_for)
