@@ -26,8 +26,14 @@ enum otp_release_class {
     OTP_RELEASE_CLASSES,
 };
 
+/* Bits of a notice's number that its poster sets. Neither: there will be a record of the release. */
+#define OTP_RELEASE_SAYS_WHO 1u /* there will be none, but the notice says who it was */
+#define OTP_RELEASE_NO_RECORD 2u
+#define OTP_RELEASE_NUMBER_STEP 4u
+#define OTP_RELEASE_NUMBER_MASK (~(uint64_t)(OTP_RELEASE_NUMBER_STEP - 1))
+
 struct otp_release_notice {
-    uint64_t number;  /* never 0; its lowest bit is the poster's to set */
+    uint64_t number;  /* but for those bits never 0 */
     uint64_t time_ns; /* CLOCK_MONOTONIC */
 };
 
@@ -63,10 +69,10 @@ void otp_lock_unpost(uint64_t lock, uint32_t place);
 /* True if there is a waiter of the lock whose wait is chosen when it is released at that time. */
 bool otp_lock_chosen(uint64_t lock, uint64_t time_ns);
 
-/* The first of 2^32 numbers that no other thread gets: a thread's notices have even ones of these. */
+/* The first of 2^32 numbers that no other thread gets: its notices have every OTP_RELEASE_NUMBER_STEP-th of these. */
 uint64_t otp_release_numbers(void);
 
-/* `who` released it; NULL: there will be a record. */
+/* `who` released it, if the number says that the notice tells; else NULL. */
 void otp_release_post(uint64_t lock, enum otp_release_class class, const struct otp_release_notice *notice,
                       const struct otp_releaser *who);
 

@@ -124,7 +124,7 @@ static OTP_HOOK_FUNCTION void fill(struct otp_record *record, const struct otp_l
     record->weight = waited;
     record->interval = wait->interval;
     record->mass = mass;
-    record->release = ending->seen ? ending->notice.number & ~(uint64_t)1 : 0;
+    record->release = ending->seen ? ending->notice.number & OTP_RELEASE_NUMBER_MASK : 0;
     record->flags = end == OTP_WAIT_TIMED_OUT     ? OTP_RECORD_TIMED_OUT
                     : end == OTP_WAIT_INTERRUPTED ? OTP_RECORD_INTERRUPTED
                                                   : 0;
@@ -163,7 +163,7 @@ static OTP_HOOK_FUNCTION void stand_in(const struct otp_lock_wait *wait, const s
     }
     record->kind = holder_kind(wait, ending->class);
     record->lock = wait->lock;
-    record->release = ending->notice.number & ~(uint64_t)1;
+    record->release = ending->notice.number & OTP_RELEASE_NUMBER_MASK;
     otp_hook_ring_put(record, otp_hook_record_size(record));
 }
 
@@ -180,6 +180,17 @@ static OTP_HOOK_FUNCTION __attribute__((noinline)) void chosen(const struct otp_
     }
     leave_record(record, phase);
     errno = saved;
+}
+
+/* Without a record of the release to come. A wait that began but was not posted when the lock was let go is chosen
+ * here only. */
+static OTP_HOOK_FUNCTION void look_for_who(const struct otp_lock_wait *wait, struct ending *ending) {
+    if (!ending->seen || !(ending->notice.number & (OTP_RELEASE_SAYS_WHO | OTP_RELEASE_NO_RECORD)))
+        return;
+    ending->has_who = (ending->notice.number & OTP_RELEASE_SAYS_WHO) &&
+                      otp_release_who(wait->lock, ending->class, &ending->notice, &ending->who);
+    if (!ending->has_who)
+        ending->notice.number = 0;
 }
 
 void otp_lock_wait_end(const struct otp_lock_wait *wait, enum otp_wait_end end, uint64_t caller) {
@@ -201,11 +212,7 @@ void otp_lock_wait_end(const struct otp_lock_wait *wait, enum otp_wait_end end, 
         return;
     }
     draw(class, wait->interval);
-    if (ending.seen && (ending.notice.number & 1)) {
-        ending.has_who = otp_release_who(wait->lock, ending.class, &ending.notice, &ending.who);
-        if (!ending.has_who)
-            ending.notice.number = 0; /* it will not come */
-    }
+    look_for_who(wait, &ending);
     chosen(wait, waited, mass, &ending, end, caller);
 }
 
@@ -231,9 +238,9 @@ static OTP_HOOK_FUNCTION bool left_in(uint32_t power) {
 /* A thread that has used up its numbers gets others. */
 static OTP_HOOK_FUNCTION uint64_t next_number(void) {
     seed();
-    self.numbers += 2;
+    self.numbers += OTP_RELEASE_NUMBER_STEP;
     if (!(uint32_t)self.numbers || self.numbers <= UINT32_MAX)
-        self.numbers = otp_release_numbers() + 2;
+        self.numbers = otp_release_numbers() + OTP_RELEASE_NUMBER_STEP;
     return self.numbers;
 }
 
@@ -260,7 +267,7 @@ static OTP_HOOK_FUNCTION __attribute__((noinline)) void post_wanted(struct otp_l
         otp_release_post(release->lock, class, &release->notice, NULL);
         return;
     }
-    release->notice.number |= 1;
+    release->notice.number |= OTP_RELEASE_SAYS_WHO;
     say_who(&who, caller);
     otp_release_post(release->lock, class, &release->notice, &who);
 }
@@ -272,10 +279,12 @@ bool otp_lock_release_begin(struct otp_lock_release *release, enum otp_lock_kind
         return false;
     *release = (struct otp_lock_release){
         .lock = (uintptr_t)lock, .kind = kind, .notice = {.number = next_number(), .time_ns = now()}};
-    if (otp_lock_chosen(release->lock, release->notice.time_ns))
+    if (otp_lock_chosen(release->lock, release->notice.time_ns)) {
         post_wanted(release, class, caller);
-    else
+    } else {
+        release->notice.number |= OTP_RELEASE_NO_RECORD;
         otp_release_post(release->lock, class, &release->notice, NULL);
+    }
     return true;
 }
 

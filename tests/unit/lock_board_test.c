@@ -83,7 +83,7 @@ END_TEST
 static void *release_and_read(void *lock_of_mine) {
     uint64_t lock = *(const uint64_t *)lock_of_mine, numbers = otp_release_numbers();
     for (uint64_t i = 1; i < ROUNDS; i++) {
-        struct otp_release_notice notice = {numbers + 2 * i, i * 3}, found;
+        struct otp_release_notice notice = {numbers + i * OTP_RELEASE_NUMBER_STEP, i * 3}, found;
         struct otp_releaser who = {.caller = lock + i, .size = sizeof(who.context)}, read;
         for (int j = 0; j < OTP_RELEASER_WORDS; j++)
             who.context[j] = lock + i;
