@@ -192,7 +192,7 @@ events {{ worker_connections 256; }}
 http {{
     access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;
     uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-    server {{ listen 127.0.0.1:{port}; location / {{ root {folder}/www; }} }}
+    server {{ listen 127.0.0.1:{port} reuseport; location / {{ root {folder}/www; }} }}
 }}
 """
 

@@ -65,8 +65,13 @@ run_count_junit() {
 }
 
 run_summary() {
+    local name
     echo
-    ((${#failures[@]})) && printf 'failed: %s\n' "${failures[@]}"
+    for name in "${failures[@]}"; do
+        echo "failed: $name"
+        # Once more, since whoever reads only the end of a long log must see why.
+        grep -hE '(^|[^a-z])(FAIL|FAILED|Failed)|^run.sh: ' "$RUN_LOGS/${name%%/*}.log" 2>/dev/null | tail -n 4 | sed 's/^/      | /'
+    done
     ((${#skips[@]})) && printf 'skipped: %s\n' "${skips[@]}"
     echo "logs: $RUN_LOGS"
     echo "$passed passed, $failed failed, $skipped skipped"
