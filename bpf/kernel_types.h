@@ -51,17 +51,51 @@ struct pid {
 
 struct mm_struct;
 
+struct sched_entity {
+    uint64_t sum_exec_runtime;
+} OTP_CORE;
+
+struct sched_info {
+    unsigned long long run_delay;
+} OTP_CORE;
+
 struct task_struct {
     struct mm_struct *mm;
     struct pid *thread_pid;
+    int pid;
+    int tgid;
+    unsigned int __state; /* "state" before Linux 5.14 */
+    int exit_state;
+    int on_cpu;
+    unsigned long nvcsw;
+    unsigned long nivcsw;
+    uint64_t start_time;
+    char comm[16];
+    struct sched_entity se;
+    struct sched_info sched_info;
 } OTP_CORE;
+
+/* Of __state: include/linux/sched.h. */
+enum { OTP_TASK_INTERRUPTIBLE = 1, OTP_TASK_UNINTERRUPTIBLE = 2, OTP_TASK_STOPPED = 4, OTP_TASK_TRACED = 8 };
+
+struct seq_file;
+
+struct bpf_iter_meta {
+    struct seq_file *seq;
+} OTP_CORE;
+
+/* What a program of type iter/task gets: struct bpf_iter__task, in which a pointer takes 8 bytes. */
+struct otp_task_iterator {
+    struct bpf_iter_meta *meta;
+    struct task_struct *task; /* NULL: the end */
+};
 
 #if defined(__TARGET_ARCH_x86)
 
 /* Kernel struct pt_regs, by name. */
 struct pt_regs {
     unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di;
-    unsigned long ip, sp;
+    unsigned long orig_ax, ip, flags, sp;
 } OTP_CORE;
 
 /* bpf_user_pt_regs_t of include/uapi/asm/bpf_perf_event.h: fixed for user space. */
@@ -84,6 +118,8 @@ struct pt_regs {
     uint64_t sp;
     uint64_t pc;
     uint64_t pstate;
+    uint64_t orig_x0;
+    int32_t syscallno;
 } OTP_CORE;
 
 #define otp_perf_regs user_pt_regs

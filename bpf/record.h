@@ -19,12 +19,14 @@
 #define OTP_RECORD_VERSION 1
 #define OTP_FRAMES_MAX 512 /* user frames */
 #define OTP_KERNEL_FRAMES_MAX 64
+#define OTP_CPU_UNIT_SHIFT 10
 
 enum otp_record_type {
     OTP_RECORD_CPU = 1,
     OTP_RECORD_HEAP = 2,    /* made in user space, by the thread that allocates */
     OTP_RECORD_WAIT = 3,    /* made in user space, by the thread that has waited */
     OTP_RECORD_RELEASE = 4, /* made in user space, by the thread that let go of a lock that others wait for */
+    OTP_RECORD_THREAD = 5,  /* behind a struct otp_thread_state, in what a pass over the threads gives */
 };
 
 /* What is waited for. */
@@ -44,6 +46,8 @@ enum otp_record_flags {
     OTP_RECORD_IN_KERNEL = 1,   /* the thread was in the kernel */
     OTP_RECORD_TIMED_OUT = 2,   /* wait: it was given up at its time */
     OTP_RECORD_INTERRUPTED = 4, /* wait: a signal ended it */
+    OTP_RECORD_SNAPSHOT = 8,    /* CPU, thread: tells the thread in the snapshot that is being taken */
+    OTP_RECORD_WALL_ONLY = 16,  /* CPU: for wall time and snapshots, not for the CPU profile, which is off */
 };
 
 /* Why the user stack ends; the same numbers as enum otelprof_stack_stop. */
@@ -57,7 +61,7 @@ enum otp_stop {
     OTP_STOP_DEPTH = 6,
     OTP_STOP_EXITING = 7,
     OTP_STOP_NO_TABLES = 8,
-    OTP_STOP_NOT_WALKED = 9, /* release: the leaf alone, where releases of a lock come too fast to walk each stack */
+    OTP_STOP_NOT_WALKED = 9, /* release: the leaf alone, where releases come too fast to walk each; thread: it ran */
     OTP_STOP_COUNT = 10,
 };
 
@@ -78,13 +82,15 @@ struct otp_record {
     uint16_t flags;        /* enum otp_record_flags */
     uint16_t context_size; /* bytes */
     uint32_t directory;    /* otp_control.directory that the walk used: says which modules were where */
-    uint32_t reserved;
+    uint32_t cpu_units;    /* CPU, with OTP_RECORD_SNAPSHOT: time that the thread has run, ns >> OTP_CPU_UNIT_SHIFT */
     union {
         uint64_t time_ns; /* the kernel's monotonic clock */
         uint64_t block;   /* heap: the block's word at its place */
         uint64_t lock;    /* wait, release: address of what was waited for */
     };
-    uint64_t weight; /* what the sample stands for: CPU time in ns; heap: bytes that were asked for; wait: ns waited */
+    /* What the sample stands for: CPU time in ns; heap: bytes that were asked for; wait: ns waited; thread: ns blocked.
+     */
+    uint64_t weight;
     uint64_t interval; /* sampling interval by which it was taken: ns; heap: bytes */
     union {
         char thread_name[16];

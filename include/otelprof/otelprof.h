@@ -88,14 +88,13 @@ enum otelprof_state {
     OTELPROF_STATE_STOPPED = 4,  /* after otelprof_shutdown(); otelprof_init() starts anew */
 };
 
-/* Profile types, as bits. This release takes OTELPROF_CPU, OTELPROF_HEAP and OTELPROF_LOCK; the others are refused with
- * OTELPROF_E_INVALID. */
+/* Profile types, as bits. This release takes all of them. Since 0.1. */
 enum otelprof_profile_type {
     OTELPROF_CPU = 1,
-    OTELPROF_WALL = 2,
-    OTELPROF_HEAP = 4, /* see "heap" below */
-    OTELPROF_LOCK = 8, /* see "locks" below */
-    OTELPROF_THREADS = 16,
+    OTELPROF_WALL = 2,     /* see "waiting" below */
+    OTELPROF_HEAP = 4,     /* see "heap" below */
+    OTELPROF_LOCK = 8,     /* see "locks" below */
+    OTELPROF_THREADS = 16, /* see "waiting" below */
 };
 
 /* How much each CPU sample keeps. Since 0.1. */
@@ -251,6 +250,12 @@ struct otelprof_options {
     /* OTELPROF_LOCK_INTERVAL: mean distance in nanoseconds of waiting between two waits that the lock profile takes, 1
      * to 2^40; default 100000. It doubles where there are more than 1,000 a second, and comes back. */
     int64_t lock_interval_ns;
+
+    /* OTELPROF_WALL_RATE: looks a second at all threads for the wall profile, 1 to 1000; default 99. */
+    int64_t wall_rate_hz;
+    /* OTELPROF_WALL_BUDGET: what these looks may take, in thousandths of one core, 0 to 1000; default 10. Where they
+     * would take more they come less often, and each stands for more time. 0: as much as they take. */
+    int64_t wall_budget_permille;
 };
 
 #define OTELPROF_OPTIONS_INIT                                                                                          \
@@ -259,7 +264,8 @@ struct otelprof_options {
             OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET,            \
             OTELPROF_UNSET, NULL, OTELPROF_UNSET, NULL, OTELPROF_UNSET, NULL, NULL, NULL, OTELPROF_UNSET,              \
             OTELPROF_UNSET, NULL, NULL, OTELPROF_UNSET, OTELPROF_UNSET, NULL, NULL, OTELPROF_UNSET, NULL, NULL,        \
-            OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET                             \
+            OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET, OTELPROF_UNSET,            \
+            OTELPROF_UNSET                                                                                             \
     }
 
 /*
@@ -376,6 +382,31 @@ OTELPROF_API int otelprof_lock_interval(uint64_t nanoseconds);
  */
 OTELPROF_API int otelprof_lock_name(const volatile void *lock, const char *name);
 
+/* ------------------------------------------------------------------------------------------- waiting */
+
+/*
+ * The wall profile ("wall", nanoseconds) says where the time of every thread goes, whether it runs or not: summed over
+ * a thread it is the time that went by. Each sample has the thread's state (otelprof.thread.state: running, runnable,
+ * that is waiting for a CPU, sleeping, uninterruptible, or stopped), the system call that it is in by name
+ * (otelprof.syscall), its span and its stack, kernel part included. Threads that run come from the clock events of the
+ * CPU profile, at rate_hz; those that do not are looked at wall_rate_hz times a second, at uneven distances, from the
+ * library's own thread: no thread is stopped, no signal is sent, no system call is interrupted. One that still waits
+ * where it waited is not walked again; what a thread was blocked between two looks is told where it is seen blocked
+ * next. A thread that lives for less than the distance of two looks may be missed.
+ *
+ * The thread profile ("goroutine", count, as Go calls it) is a snapshot of all threads, one at the start of each
+ * window: state, system call, stack and span of each; up to 256 threads also with thread.id and the CPU time used since
+ * the snapshot before (otelprof.thread.cpu_ns): above that, threads that agree in the rest are one sample with their
+ * count. A thread in pthread_mutex_lock, pthread_rwlock_rdlock, pthread_rwlock_wrlock or their kind says which lock it
+ * waits for (otelprof.lock.kind, .mode, .name, .address) and which thread holds that
+ * (otelprof.lock.owner.thread.id), where the lock tells: mutexes, and read/write locks held to write. (Robust mutexes
+ * without priority inheritance, and the lock that a condition's wait takes again, are not told.)
+ *
+ * Threads that wait for each other in a circle, without a time limit, are a deadlock. It is reported once a second look
+ * has found all of them where they were, without having run in between: a warning in the log, otelprof_stats.deadlocks,
+ * and the attribute otelprof.deadlock, a number, of their samples in the thread profile from then on.
+ */
+
 /* --------------------------------------------------------------------------------------------- spans */
 
 #define OTELPROF_FLAG_SAMPLED 0x01u /* W3C trace flags */
@@ -480,7 +511,8 @@ enum otelprof_stack_stop {
     OTELPROF_STOP_DEPTH = 6,          /* over 512 frames: a truncation frame marks it */
     OTELPROF_STOP_EXITING = 7,        /* the thread has already given up its memory */
     OTELPROF_STOP_NO_TABLES = 8,      /* the tables were not there (start-up, or the limit on their size) */
-    OTELPROF_STOP_NOT_WALKED = 9,     /* the leaf of who released a lock that is released too often to walk each time */
+    OTELPROF_STOP_NOT_WALKED = 9,     /* the leaf of who released a lock that is released too often to walk each time;
+                                         a thread that ran whenever a snapshot came by */
     OTELPROF_STOP_COUNT = 16,
 };
 
@@ -563,6 +595,21 @@ struct otelprof_stats {
     uint64_t lock_unpublished;  /* waits that holders could not see: too many at once */
     uint64_t lock_interval_ns;  /* in force now, of locks; 0: off */
     uint64_t lock_work_interval_ns; /* and of conditions, semaphores, joins, barriers */
+
+    uint64_t wall_ticks;           /* looks at all threads for wall time */
+    uint64_t wall_interval_ns;     /* their mean distance, as things are: longer than asked for where the budget is
+                                      spent; 0: off */
+    uint64_t thread_looks;         /* looks at a thread, for wall time and for snapshots */
+    uint64_t thread_records;       /* of those: told with a stack */
+    uint64_t thread_unchanged;     /* of those: blocked where it was, so that its time was just added */
+    uint64_t thread_moved;         /* of those: it ran off while its stack was read; its time is told later */
+    uint64_t thread_untracked;     /* of those: the kernel had no memory to follow the thread */
+    uint64_t thread_passes_failed; /* after one, wall and threads are off */
+    uint64_t thread_samples_lost;  /* wall and thread samples that the window's memory limit left no room for, or the
+                                      ring while the CPU profile was off */
+    uint64_t thread_snapshots;     /* taken */
+    uint64_t thread_count;         /* threads at the last look, the library's own not included */
+    uint64_t deadlocks;            /* found, see "waiting" */
 };
 
 /*

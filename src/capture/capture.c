@@ -15,6 +15,7 @@
 #include "capture/program_set.h"
 #include "capture/region.h"
 #include "capture/ring.h"
+#include "capture/thread_pass.h"
 #include "context_slot.h"
 
 #define SELF_CHECK_INTERVAL_NS 200000
@@ -36,6 +37,8 @@ struct otp_capture {
     struct otp_cpu_clock *next_clock;
     struct otp_ring *ring;
     struct otp_region counters;
+    struct otp_region pending;
+    struct otp_thread_pass pass;
     uint64_t interval_ns;
     unsigned sets;
 };
@@ -84,6 +87,9 @@ static int map_shared(struct otp_capture *capture) {
     if (!result)
         result = otp_region_map(&capture->counters, shared[OTP_MAP_COUNTERS].fd,
                                 otp_region_array_size(sizes->cpus, sizeof(struct otp_cpu_counters)));
+    if (!result)
+        result = otp_region_map(&capture->pending, shared[OTP_MAP_PENDING].fd,
+                                otp_region_array_size(OTP_PENDING_PLACES, sizeof(uint64_t)));
     if (result)
         return otp_error_errno(OTELPROF_E_MEMORY, -result, "mmap of the maps shared with the programs");
     capture->ring = otp_ring_open(shared[OTP_MAP_RING].fd, sizes->ring_bytes);
@@ -128,6 +134,8 @@ void otp_capture_close(struct otp_capture *capture) {
     otp_region_park(&kept.slots);
     otp_region_park(&kept.index);
     otp_region_release(&capture->counters);
+    otp_region_release(&capture->pending);
+    otp_thread_pass_free(&capture->pass);
     free(capture);
 }
 
@@ -257,6 +265,22 @@ void otp_capture_switch(struct otp_capture *capture) {
 size_t otp_capture_drain(struct otp_capture *capture, otp_capture_record_fn receiver, void *user) {
     return otp_ring_drain(capture->ring, receiver, user);
 }
+
+int otp_capture_pass_possible(const struct otp_capture *capture) {
+    if (capture->set.threads_link.fd >= 0)
+        return 0;
+    return otp_error_errno(OTELPROF_E_KERNEL, capture->set.threads_error, "the kernel has no iterator over threads");
+}
+
+int otp_capture_pass(struct otp_capture *capture, uint32_t what, otp_capture_thread_fn receiver, void *user) {
+    struct otp_control *control = otp_capture_control(capture);
+    control->pass = what;
+    int result = otp_thread_pass_run(&capture->pass, &capture->set.threads_link, receiver, user);
+    control->pass = 0;
+    return result;
+}
+
+uint64_t *otp_capture_pending(const struct otp_capture *capture) { return capture->pending.address; }
 
 int otp_capture_wake_fd(const struct otp_capture *capture) {
     const struct otp_descriptor *ring = &capture->set.shared[OTP_MAP_RING];

@@ -13,6 +13,7 @@
 #include "context/context.h"
 #include "control.h"
 #include "record.h"
+#include "thread_state.h"
 #include "unwind/tables.h"
 #include "unwind/walk.h"
 
@@ -82,6 +83,21 @@ void otp_capture_leave_tables(struct otp_capture *capture);
 /* Hands over the records that are there. Returns how many. */
 typedef void (*otp_capture_record_fn)(void *user, const void *record, size_t size);
 size_t otp_capture_drain(struct otp_capture *capture, otp_capture_record_fn receiver, void *user);
+
+/*
+ * Passes over all threads of the process, but for ours; see bpf/thread_pass.h. `what`: flags of enum otp_pass. Hands
+ * each thread over that there is something to tell of: `record` is that thread's, of type OTP_RECORD_THREAD.
+ * 0, or a negative enum otelprof_error with a sentence.
+ */
+typedef void (*otp_capture_thread_fn)(void *user, const struct otp_thread_state *state, const void *record,
+                                      size_t size);
+int otp_capture_pass(struct otp_capture *capture, uint32_t what, otp_capture_thread_fn receiver, void *user);
+
+/* 0 if there can be passes; else OTELPROF_E_KERNEL with a sentence. */
+int otp_capture_pass_possible(const struct otp_capture *capture);
+
+/* By place - 1 (struct otp_thread_state): ns that the thread has been where it was told. OTP_PENDING_PLACES of them. */
+uint64_t *otp_capture_pending(const struct otp_capture *capture);
 
 /* The descriptor that becomes readable when a program asks for attention; -1 if somebody closed it. */
 int otp_capture_wake_fd(const struct otp_capture *capture);

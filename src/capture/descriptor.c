@@ -24,7 +24,8 @@ static unsigned number_behind(const char *text, const char *name) {
     return at ? (unsigned)strtoul(at + strlen(name), NULL, 10) : 0;
 }
 
-/* From /proc/thread-self/fdinfo (kernel/bpf/syscall.c: bpf_map_show_fdinfo, bpf_prog_show_fdinfo). 0: no such object.
+/* From /proc/thread-self/fdinfo (kernel/bpf/syscall.c: bpf_map_show_fdinfo, bpf_prog_show_fdinfo,
+ * bpf_link_show_fdinfo, which names the type by a word). 0: no such object.
  */
 static unsigned long long object_in_fdinfo(int fd, enum otp_descriptor_kind kind) {
     char path[64], text[1024];
@@ -37,17 +38,22 @@ static unsigned long long object_in_fdinfo(int fd, enum otp_descriptor_kind kind
     text[size > 0 ? size : 0] = 0;
     if (kind == OTP_DESCRIPTOR_BPF_MAP)
         return type_and_id(number_behind(text, "\nmap_type:"), number_behind(text, "\nmap_id:"));
+    if (kind == OTP_DESCRIPTOR_BPF_LINK)
+        return type_and_id(BPF_LINK_TYPE_ITER, strstr(text, "link_type:\titer") ? number_behind(text, "link_id:") : 0);
     return type_and_id(number_behind(text, "\nprog_type:"), number_behind(text, "\nprog_id:"));
 }
 
-/* The same by bpf(2), which is ten times cheaper. Maps and programs both begin with type and id. */
+/* The same by bpf(2), which is ten times cheaper. All three begin with type and id. */
 static unsigned long long object_by_call(int fd, enum otp_descriptor_kind kind) {
     union {
         struct bpf_map_info map;
         struct bpf_prog_info program;
+        struct bpf_link_info link;
     } info;
     memset(&info, 0, sizeof(info));
-    __u32 size = kind == OTP_DESCRIPTOR_BPF_MAP ? sizeof(info.map) : sizeof(info.program);
+    __u32 size = kind == OTP_DESCRIPTOR_BPF_MAP    ? sizeof(info.map)
+                 : kind == OTP_DESCRIPTOR_BPF_LINK ? sizeof(info.link)
+                                                   : sizeof(info.program);
     return bpf_obj_get_info_by_fd(fd, &info, &size) ? 0 : type_and_id(info.map.type, info.map.id);
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "capture/libbpf_host.h"
@@ -16,7 +17,7 @@
 
 void otp_program_set_init(struct otp_program_set *set) {
     memset(set, 0, sizeof(*set));
-    set->cpu_program.fd = set->identify_program.fd = set->walk_program.fd = -1;
+    set->cpu_program.fd = set->identify_program.fd = set->walk_program.fd = set->threads_link.fd = -1;
     for (int i = 0; i < OTP_MAP_SHARED_COUNT; i++)
         set->shared[i].fd = -1;
 }
@@ -25,6 +26,7 @@ void otp_program_set_forked_child(struct otp_program_set *set) {
     otp_descriptor_close(&set->cpu_program);
     otp_descriptor_close(&set->identify_program);
     otp_descriptor_close(&set->walk_program);
+    otp_descriptor_close(&set->threads_link);
     for (int i = 0; i < OTP_MAP_SHARED_COUNT; i++)
         otp_descriptor_close(&set->shared[i]);
 }
@@ -57,6 +59,8 @@ static struct bpf_map *shared_map(struct otelprof_bpf *object, int which) {
         return object->maps.otp_ring;
     case OTP_MAP_TASKS:
         return object->maps.otp_tasks;
+    case OTP_MAP_PENDING:
+        return object->maps.otp_pending;
     default:
         return NULL;
     }
@@ -106,6 +110,19 @@ static int prepare(struct otelprof_bpf *object, const struct otp_program_sizes *
     return result ? result : bpf_map__set_max_entries(object->maps.otp_ring, sizes->ring_bytes);
 }
 
+/* An iterator over the threads of this process (Linux 6.1). Without it the rest goes on. */
+static void link_threads(struct otp_program_set *set, struct otelprof_bpf *object) {
+    union bpf_iter_link_info process;
+    memset(&process, 0, sizeof(process));
+    process.task.pid = (__u32)getpid();
+    LIBBPF_OPTS(bpf_link_create_opts, options, .iter_info = &process, .iter_info_len = sizeof(process));
+    int fd = -ENOENT;
+    if (bpf_program__autoload(object->progs.otp_threads))
+        fd = bpf_link_create(bpf_program__fd(object->progs.otp_threads), 0, BPF_TRACE_ITER, &options);
+    int result = fd < 0 ? fd : otp_descriptor_adopt(&set->threads_link, fd, OTP_DESCRIPTOR_BPF_LINK);
+    set->threads_error = -result;
+}
+
 /* Maps one table of a set into our memory. */
 static int map_table(struct otp_program_set *set, struct otelprof_bpf *object, int which) {
     struct bpf_map *map = table_map(object, which);
@@ -139,6 +156,8 @@ static int take(struct otp_program_set *set, struct otelprof_bpf *object) {
     if (!result && walks)
         result = otp_descriptor_take(&set->walk_program, bpf_program__fd(object->progs.otp_walk),
                                      OTP_DESCRIPTOR_BPF_PROGRAM);
+    if (!result)
+        link_threads(set, object);
     for (int i = 0; i < OTP_MAP_TABLE_COUNT && !result; i++)
         if (i != OTP_MAP_WALKS || walks)
             result = map_table(set, object, i);
@@ -156,24 +175,34 @@ static int load_error(int number) {
     return otp_error_errno(OTELPROF_E_KERNEL, number, "the kernel did not take the programs");
 }
 
-int otp_program_set_load(struct otp_program_set *set, const struct otp_program_sizes *sizes,
-                         const struct otp_program_set *base) {
-    otp_program_set_init(set);
-    otp_libbpf_host_set_up();
+/* 0 or a negative errno; then the set is empty. */
+static int load(struct otp_program_set *set, const struct otp_program_sizes *sizes, const struct otp_program_set *base,
+                bool threads) {
     errno = 0;
     struct otelprof_bpf *object = otelprof_bpf__open();
     if (!object)
-        return load_error(errno ? errno : ENOMEM);
+        return errno ? -errno : -ENOMEM;
     int result = prepare(object, sizes, base);
+    if (!result)
+        result = bpf_program__set_autoload(object->progs.otp_threads, threads);
     if (!result)
         result = otelprof_bpf__load(object);
     if (!result)
         result = take(set, object);
     otelprof_bpf__destroy(object);
-    if (!result)
-        return 0;
-    otp_program_set_close(set);
-    return load_error(-result);
+    if (result)
+        otp_program_set_close(set);
+    return result;
+}
+
+int otp_program_set_load(struct otp_program_set *set, const struct otp_program_sizes *sizes,
+                         const struct otp_program_set *base) {
+    otp_program_set_init(set);
+    otp_libbpf_host_set_up();
+    int result = load(set, sizes, base, true);
+    if (result && result != -EPERM && result != -EACCES && result != -ENOMEM)
+        result = load(set, sizes, base, false); /* a kernel without task iterators */
+    return result ? load_error(-result) : 0;
 }
 
 int otp_program_set_identify(const struct otp_program_set *set, struct otp_identity *identity) {

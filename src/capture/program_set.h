@@ -20,6 +20,7 @@ enum otp_shared_map {
     OTP_MAP_INDEX,
     OTP_MAP_RING,
     OTP_MAP_TASKS,
+    OTP_MAP_PENDING,
     OTP_MAP_SHARED_COUNT,
 };
 
@@ -49,6 +50,8 @@ struct otp_program_set {
     struct otp_descriptor cpu_program;
     struct otp_descriptor identify_program;
     struct otp_descriptor walk_program; /* -1: not wanted */
+    struct otp_descriptor threads_link; /* what passes over the threads are made of; -1: see threads_error */
+    int threads_error;                  /* errno */
     struct otp_descriptor shared[OTP_MAP_SHARED_COUNT];
     void *tables[OTP_MAP_TABLE_COUNT]; /* mapped; the descriptors are not needed any more */
     size_t table_bytes[OTP_MAP_TABLE_COUNT];

@@ -10,6 +10,7 @@
 #include "core/lock_keeper.h"
 #include "core/statistics.h"
 #include "core/table_keeper.h"
+#include "core/thread_keeper.h"
 #include "export/worker.h"
 #include "profile/counters.h"
 
@@ -77,7 +78,7 @@ static void add_intake(struct otelprof_stats *stats, const struct otp_intake *in
 
 void otp_account_show(struct otp_account *account, const struct otp_capture *capture, const struct otp_intake *intake,
                       const struct otp_table_keeper *keeper, const struct otp_heap_keeper *heap,
-                      const struct otp_lock_keeper *locks) {
+                      const struct otp_lock_keeper *locks, const struct otp_thread_keeper *threads) {
     if (capture) {
         struct otp_cpu_counters counters;
         otp_capture_counters(capture, &counters);
@@ -90,6 +91,7 @@ void otp_account_show(struct otp_account *account, const struct otp_capture *cap
     otp_table_keeper_stats(keeper, &stats);
     otp_heap_keeper_stats(heap, &stats);
     otp_lock_keeper_stats(locks, &stats);
+    otp_thread_keeper_stats(threads, &stats);
     stats.own_cpu_ns = otp_clock_ns(CLOCK_THREAD_CPUTIME_ID);
     otp_context_stats(&stats);
     pthread_mutex_lock(&account->lock);

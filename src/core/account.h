@@ -16,6 +16,7 @@ struct otp_heap_keeper;
 struct otp_lock_keeper;
 struct otp_intake;
 struct otp_table_keeper;
+struct otp_thread_keeper;
 struct otp_window_counts;
 struct otp_worker;
 
@@ -48,7 +49,7 @@ void otp_account_window(struct otp_account *account, const struct otp_window_cou
 /* Makes the counters of this moment visible to other threads. `capture` may be NULL. */
 void otp_account_show(struct otp_account *account, const struct otp_capture *capture, const struct otp_intake *intake,
                       const struct otp_table_keeper *keeper, const struct otp_heap_keeper *heap,
-                      const struct otp_lock_keeper *locks);
+                      const struct otp_lock_keeper *locks, const struct otp_thread_keeper *threads);
 
 /* The counters shown last, and the worker's of this moment. Any thread. */
 void otp_account_stats(struct otp_account *account, struct otelprof_stats *stats);

@@ -26,6 +26,7 @@
 #include "core/settings.h"
 #include "core/stack_watch.h"
 #include "core/table_keeper.h"
+#include "core/thread_keeper.h"
 #include "export/worker.h"
 #include "hooks/hook_ring.h"
 #include "record.h"
@@ -59,15 +60,18 @@ struct otp_engine {
     struct otp_intake intake;
     struct otp_heap_keeper heap;
     struct otp_lock_keeper locks;
+    struct otp_thread_keeper threads;
     struct otp_stack_watch stacks;
     struct otp_account account;
     struct otp_notes notes;
 
-    bool sampling;
+    bool sampling; /* the clock events are on */
+    bool cpu_on;   /* and for the CPU profile too */
     bool context_on;
     sem_t export_up;                  /* posted when the export thread has called export_thread_started() */
     int64_t monotonic_minus_clock_ns; /* CLOCK_MONOTONIC here less the programs' clock: apart in a time namespace */
     uint64_t window_end_ns;           /* CLOCK_MONOTONIC: when the window is due */
+    uint64_t drain_due_ns;            /* CLOCK_MONOTONIC: when records are taken in again */
     unsigned export_filters;          /* seccomp filters of the export thread at its start */
     uint64_t hooks_drained_ns;        /* unix: when the hooks' records were taken in last */
     uint64_t hooks_busy_until_ns;     /* CLOCK_MONOTONIC: a second after there were many records of hooks */
@@ -85,11 +89,11 @@ void otp_engine_stats(struct otp_engine *engine, struct otelprof_stats *stats) {
 }
 
 static void show_counters(struct otp_engine *engine) {
-    otp_account_show(&engine->account, engine->capture, &engine->intake, &engine->keeper, &engine->heap,
-                     &engine->locks);
+    otp_account_show(&engine->account, engine->capture, &engine->intake, &engine->keeper, &engine->heap, &engine->locks,
+                     &engine->threads);
 }
 
-static void count_expected(struct otp_engine *engine) { otp_account_expect(&engine->account, engine->sampling); }
+static void count_expected(struct otp_engine *engine) { otp_account_expect(&engine->account, engine->cpu_on); }
 
 /* ------------------------------------------------------------------------------------------------- clocks */
 
@@ -139,7 +143,9 @@ static void open_window(struct otp_engine *engine, uint64_t start_ns) {
                    [OTP_PROFILE_BLOCK_CONTENTIONS] = wait,
                    [OTP_PROFILE_BLOCK_DELAY] = wait,
                    [OTP_PROFILE_MUTEX_CONTENTIONS] = wait,
-                   [OTP_PROFILE_MUTEX_DELAY] = wait},
+                   [OTP_PROFILE_MUTEX_DELAY] = wait,
+                   [OTP_PROFILE_WALL] = NANOS_PER_S / (uint64_t)options->wall_rate_hz,
+                   [OTP_PROFILE_THREADS] = 1},
         .rung = "ebpf",
         .key_name = key_name,
     };
@@ -152,11 +158,13 @@ static void open_window(struct otp_engine *engine, uint64_t start_ns) {
 static void begin_window(struct otp_engine *engine, uint64_t now) {
     open_window(engine, now);
     engine->window_end_ns = otp_clock_ns(CLOCK_MONOTONIC) + jittered_window_ms(engine) * NANOS_PER_MS;
+    otp_thread_keeper_begin_window(&engine->threads);
 }
 
 /* Hands the window over, which ends at `end_ns`, with how far each counter went since the last one. */
 static void close_window(struct otp_engine *engine, uint64_t end_ns) {
     struct otp_window *window = engine->intake.window;
+    otp_thread_keeper_settle(&engine->threads);
     count_expected(engine);
     engine->account.live.windows_made += window != NULL;
     show_counters(engine);
@@ -232,6 +240,7 @@ static void look_after_things(struct otp_engine *engine) {
 }
 
 void otp_engine_end_window(struct otp_engine *engine) {
+    otp_thread_keeper_finish(&engine->threads);
     drain(engine);
     uint64_t now = otp_clock_ns(CLOCK_REALTIME);
     otp_stack_watch_look(&engine->stacks, true);
@@ -241,34 +250,55 @@ void otp_engine_end_window(struct otp_engine *engine) {
     begin_window(engine, now);
 }
 
-void otp_engine_work(struct otp_engine *engine) {
+static void plan_drain(struct otp_engine *engine, uint64_t now) {
+    uint64_t wait_ms = now < engine->hooks_busy_until_ns ? DRAIN_SOON_MS : DRAIN_MS;
+    engine->drain_due_ns = now + wait_ms * NANOS_PER_MS;
+}
+
+void otp_engine_work(struct otp_engine *engine, bool woken) {
+    if (otp_thread_keeper_work(&engine->threads))
+        end_full_window(engine);
+    uint64_t now = otp_clock_ns(CLOCK_MONOTONIC);
+    if (!woken && now < engine->drain_due_ns && now < engine->window_end_ns)
+        return;
     drain(engine);
-    if (otp_clock_ns(CLOCK_MONOTONIC) >= engine->window_end_ns) {
+    if (now >= engine->window_end_ns) {
         look_after_things(engine);
         otp_engine_end_window(engine);
     } else {
         count_expected(engine);
         show_counters(engine);
     }
+    plan_drain(engine, now);
 }
 
 int otp_engine_wake_fd(const struct otp_engine *engine) { return otp_capture_wake_fd(engine->capture); }
 
-uint32_t otp_engine_patience_ms(const struct otp_engine *engine) {
-    uint64_t now = otp_clock_ns(CLOCK_MONOTONIC);
-    uint64_t left = engine->window_end_ns > now ? (engine->window_end_ns - now) / NANOS_PER_MS + 1 : 0;
-    uint64_t drain_ms = now < engine->hooks_busy_until_ns ? DRAIN_SOON_MS : DRAIN_MS;
-    return (uint32_t)(left < drain_ms ? left : drain_ms);
+uint64_t otp_engine_patience_ns(const struct otp_engine *engine) {
+    uint64_t now = otp_clock_ns(CLOCK_MONOTONIC), due = otp_thread_keeper_due(&engine->threads);
+    due = due < engine->drain_due_ns ? due : engine->drain_due_ns;
+    due = due < engine->window_end_ns ? due : engine->window_end_ns;
+    return due > now ? due - now : 0;
 }
 
-static int switch_cpu(struct otp_engine *engine, bool wanted) {
-    if (wanted == engine->sampling)
-        return 0;
+/* The clock events serve the CPU profile, and tell wall time and snapshots of the threads that run. */
+static int switch_clock(struct otp_engine *engine, bool cpu) {
+    bool wanted = cpu || otp_thread_keeper_is_on(&engine->threads);
+    int result = 0;
     count_expected(engine);
-    int result = wanted ? otp_capture_enable(engine->capture) : otp_capture_disable(engine->capture);
-    if (!result)
+    engine->cpu_on = false;
+    otp_capture_control(engine->capture)->cpu_off = !cpu;
+    if (wanted != engine->sampling)
+        result = wanted ? otp_capture_enable(engine->capture) : otp_capture_disable(engine->capture);
+    if (!result) {
         engine->sampling = wanted;
+        engine->cpu_on = cpu;
+    }
     return result;
+}
+
+static int switch_threads(struct otp_engine *engine, uint32_t types) {
+    return otp_thread_keeper_switch(&engine->threads, (types & OTELPROF_WALL) != 0, (types & OTELPROF_THREADS) != 0);
 }
 
 static int switch_heap(struct otp_engine *engine, bool wanted) {
@@ -298,13 +328,14 @@ static int switch_locks(struct otp_engine *engine, bool wanted) {
 }
 
 int otp_engine_switch(struct otp_engine *engine, uint32_t types) {
-    int result = switch_cpu(engine, (types & OTELPROF_CPU) != 0);
+    int threads = switch_threads(engine, types);
+    int result = switch_clock(engine, (types & OTELPROF_CPU) != 0);
     int heap = switch_heap(engine, (types & OTELPROF_HEAP) != 0);
     int locks = switch_locks(engine, (types & OTELPROF_LOCK) != 0);
     drain(engine);
     count_expected(engine);
     show_counters(engine);
-    return result ? result : heap ? heap : locks;
+    return result ? result : heap ? heap : locks ? locks : threads;
 }
 
 /* ------------------------------------------------------------------------------------------ starting, ending */
@@ -321,6 +352,9 @@ struct otp_engine *otp_engine_new(const struct otp_settings *settings, void *dem
     otp_notes_init(&engine->notes);
     otp_heap_keeper_init(&engine->heap, &settings->options, &engine->notes, &engine->stacks);
     otp_lock_keeper_init(&engine->locks, &settings->options, &engine->stacks);
+    otp_thread_keeper_init(&engine->threads, &settings->options, &engine->notes, &engine->keeper, &engine->intake);
+    engine->intake.on_cpu = otp_thread_keeper_on_cpu;
+    engine->intake.on_cpu_user = &engine->threads;
     sem_init(&engine->export_up, 0, 0);
     return engine;
 }
@@ -359,6 +393,7 @@ static int start_capture(struct otp_engine *engine) {
     uint64_t after = otp_clock_ns(CLOCK_MONOTONIC);
     if (!result)
         engine->monotonic_minus_clock_ns = (int64_t)(before + (after - before) / 2 - identity.clock_ns);
+    otp_thread_keeper_bind(&engine->threads, engine->capture, engine->monotonic_minus_clock_ns);
     return result;
 }
 
@@ -449,6 +484,11 @@ static void start_locks(struct otp_engine *engine) {
         otp_notes_add(&engine->notes, "lock: off: %s", otp_error_text());
 }
 
+static void start_threads(struct otp_engine *engine) {
+    if (switch_threads(engine, (uint32_t)engine->settings->options.profiles))
+        otp_notes_add(&engine->notes, "wall and threads: off: %s", otp_error_text());
+}
+
 int otp_engine_start(struct otp_engine *engine) {
     engine->random = otp_clock_ns(CLOCK_REALTIME) ^ (uint64_t)getpid() << 32;
     otp_kernel_mapping_read(&engine->kernel);
@@ -468,9 +508,8 @@ int otp_engine_start(struct otp_engine *engine) {
     start_locks(engine);
     begin_window(engine, otp_clock_ns(CLOCK_REALTIME));
     otp_account_begin(&engine->account);
-    if (engine->settings->options.profiles & OTELPROF_CPU)
-        result = otp_capture_enable(engine->capture);
-    engine->sampling = !result && (engine->settings->options.profiles & OTELPROF_CPU);
+    start_threads(engine);
+    result = switch_clock(engine, (engine->settings->options.profiles & OTELPROF_CPU) != 0);
     show_counters(engine);
     return result;
 }
@@ -484,7 +523,9 @@ void otp_engine_quit(struct otp_engine *engine) {
         if (engine->sampling && otp_capture_disable(engine->capture))
             otp_log(OTELPROF_LOG_DEBUG, "otelprof: %s", otp_error_text());
         count_expected(engine);
-        engine->sampling = false;
+        engine->sampling = engine->cpu_on = false;
+        otp_thread_keeper_finish(&engine->threads);
+        otp_thread_keeper_switch(&engine->threads, false, false);
         otp_heap_keeper_off(&engine->heap);
         otp_lock_keeper_off(&engine->locks);
         drain(engine);
@@ -496,6 +537,7 @@ void otp_engine_quit(struct otp_engine *engine) {
     otp_heap_keeper_forget(&engine->heap);
     otp_lock_keeper_forget(&engine->locks);
     show_counters(engine);
+    otp_thread_keeper_unbind(&engine->threads);
     /* The export thread begins by a look at the capture. */
     while (engine->worker && sem_wait(&engine->export_up) && errno == EINTR)
         ;

@@ -34,15 +34,18 @@ void otp_engine_quit(struct otp_engine *engine);
 /* The types that are taken from now on. 0 or a negative enum otelprof_error. */
 int otp_engine_switch(struct otp_engine *engine, uint32_t types);
 
-/* Takes in what the ring holds, follows loaded modules, ends the window when it is time. */
-void otp_engine_work(struct otp_engine *engine);
+/*
+ * Does what is due: looks at the threads, takes in what the rings hold, follows loaded modules, ends the window.
+ * `woken`: the ring is looked at in any case.
+ */
+void otp_engine_work(struct otp_engine *engine, bool woken);
 
 /* Takes in what the ring holds, and hands the window over. */
 void otp_engine_end_window(struct otp_engine *engine);
 
-/* Readable when work is urgent; and how long work can wait otherwise, in ms. */
+/* Readable when work is urgent; and how long work can wait otherwise. */
 int otp_engine_wake_fd(const struct otp_engine *engine);
-uint32_t otp_engine_patience_ms(const struct otp_engine *engine);
+uint64_t otp_engine_patience_ns(const struct otp_engine *engine);
 
 /* True if something that was asked for is not possible; the reasons are in the notes. */
 bool otp_engine_degraded(const struct otp_engine *engine);

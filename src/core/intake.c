@@ -81,12 +81,32 @@ static uint32_t fill_frames(struct otp_intake *intake, const struct parts *parts
     return count;
 }
 
-static void thread_name_of(const struct otp_record *header, char *name, size_t size) {
+/* Into the intake's buffer: the full name, or else the kernel's. */
+static const char *thread_name_of(struct otp_intake *intake, const struct otp_record *header) {
     char kernel_name[sizeof(header->thread_name) + 1];
     memcpy(kernel_name, header->thread_name, sizeof(header->thread_name));
     kernel_name[sizeof(header->thread_name)] = 0;
-    if (otp_context_thread_name(header->tid, kernel_name, name, size) == 0)
-        memcpy(name, kernel_name, strlen(kernel_name) + 1);
+    if (otp_context_thread_name(header->tid, kernel_name, intake->thread_name, sizeof(intake->thread_name)) == 0)
+        memcpy(intake->thread_name, kernel_name, strlen(kernel_name) + 1);
+    return intake->thread_name;
+}
+
+/* The sample of a record that says which thread it was and when. */
+static struct otp_sample sample_of_thread(struct otp_intake *intake, const struct parts *parts) {
+    const struct otp_record *header = &parts->header;
+    uint64_t time = header->time_ns + (uint64_t)intake->unix_minus_clock_ns;
+    intake->last_ns = time;
+    return (struct otp_sample){
+        .time_unix_ns = time < intake->window_start_ns ? intake->window_start_ns : time,
+        .frames = intake->frames,
+        .frame_count = fill_frames(intake, parts),
+        .tid = header->tid,
+        .thread_name = thread_name_of(intake, header),
+        .cpu = header->cpu,
+        .stop = header->stop,
+        .context = header->context_size ? parts->context : NULL,
+        .context_size = header->context_size,
+    };
 }
 
 void otp_intake_record(struct otp_intake *intake, const void *record, size_t size) {
@@ -99,24 +119,27 @@ void otp_intake_record(struct otp_intake *intake, const void *record, size_t siz
         intake->lost_memory++;
         return;
     }
-    char name[64];
-    thread_name_of(&parts.header, name, sizeof(name));
-    uint64_t time = parts.header.time_ns + (uint64_t)intake->unix_minus_clock_ns;
-    intake->last_ns = time;
-    struct otp_sample sample = {
-        .type = OTP_PROFILE_CPU,
-        .time_unix_ns = time < intake->window_start_ns ? intake->window_start_ns : time,
-        .value = (double)parts.header.weight,
-        .frames = intake->frames,
-        .frame_count = fill_frames(intake, &parts),
-        .tid = parts.header.tid,
-        .thread_name = name,
-        .cpu = parts.header.cpu,
-        .stop = parts.header.stop,
-        .context = parts.header.context_size ? parts.context : NULL,
-        .context_size = parts.header.context_size,
-    };
-    otp_window_add(intake->window, &sample); /* counts what it loses */
+    struct otp_sample sample = sample_of_thread(intake, &parts);
+    sample.type = OTP_PROFILE_CPU;
+    sample.value = (double)parts.header.weight;
+    if (!(parts.header.flags & OTP_RECORD_WALL_ONLY))
+        otp_window_add(intake->window, &sample); /* counts what it loses */
+    if (intake->on_cpu)
+        intake->on_cpu(intake->on_cpu_user, &parts.header, &sample);
+}
+
+bool otp_intake_thread(struct otp_intake *intake, const void *record, size_t size, struct otp_record *header,
+                       struct otp_sample *sample) {
+    struct parts parts;
+    if (take_apart(&parts, OTP_RECORD_THREAD, record, size)) {
+        intake->lost_decode++;
+        return false;
+    }
+    *header = parts.header;
+    if (!intake->window)
+        return false;
+    *sample = sample_of_thread(intake, &parts);
+    return true;
 }
 
 bool otp_intake_heap(struct otp_intake *intake, const void *record, size_t size, uint64_t now_ns,

@@ -14,6 +14,9 @@
 #include "record.h"
 #include "unwind/modules.h"
 
+/* Gets each CPU record that was taken in: its head, and its sample, of type CPU, valid during the call. */
+typedef void (*otp_intake_cpu_fn)(void *user, const struct otp_record *header, const struct otp_sample *sample);
+
 struct otp_intake {
     const struct otp_modules *modules;
     struct otp_window *window;   /* that samples go to; NULL: none can be taken */
@@ -21,9 +24,13 @@ struct otp_intake {
     uint64_t window_start_ns;    /* unix; earlier samples count as of the start */
     uint64_t last_ns;            /* unix: of the record taken in last */
     uint64_t lost_decode;
-    uint64_t lost_memory;             /* no window, or the window could not take it */
+    uint64_t lost_memory;     /* no window, or the window could not take it */
+    otp_intake_cpu_fn on_cpu; /* NULL: nobody is interested */
+    void *on_cpu_user;
     const struct otp_mapping *kernel; /* the mapping of kernel frames; NULL: they go without */
-    struct otp_frame_ref frames[OTP_KERNEL_FRAMES_MAX + OTP_FRAMES_MAX + 1]; /* of the record being taken in */
+    /* Of the record being taken in. */
+    struct otp_frame_ref frames[OTP_KERNEL_FRAMES_MAX + OTP_FRAMES_MAX + 1];
+    char thread_name[64];
 };
 
 /* Takes one record of the programs in: it is exported with the window, or counted in a lost_* field. */
@@ -42,6 +49,13 @@ bool otp_intake_heap(struct otp_intake *intake, const void *record, size_t size,
  */
 bool otp_intake_lock(struct otp_intake *intake, enum otp_record_type type, const void *record, size_t size,
                      uint64_t now_ns, struct otp_record *header, struct otp_sample *sample);
+
+/*
+ * The same for a record of a thread that a pass gave: *sample is made, with the thread's id, its name, its time, and no
+ * type and no value.
+ */
+bool otp_intake_thread(struct otp_intake *intake, const void *record, size_t size, struct otp_record *header,
+                       struct otp_sample *sample);
 
 /* The frame at an address of code, and the one in the data of a module's file. False: in no module that is known. */
 struct otp_frame_ref otp_intake_code(struct otp_intake *intake, uint64_t address);

@@ -22,6 +22,7 @@
 #include "context/process_context.h"
 #include "core/diagnosis.h"
 #include "core/follow.h"
+#include "core/futex_lock.h"
 #include "core/identity_marker.h"
 #include "core/lock_names.h"
 #include "core/network_object.h"
@@ -258,6 +259,8 @@ static int launch(struct otp_settings *settings) {
         return result;
     }
     install_hooks(settings);
+    if (settings->options.profiles & OTELPROF_THREADS)
+        otp_futex_lock_find_functions();
     remember(settings);
     set_state(OTELPROF_STATE_STARTING);
     find_stack_overhead();
@@ -438,6 +441,8 @@ static uint32_t hook_types(uint32_t mask) {
 int otelprof_enable(uint32_t mask) {
     int saved = errno;
     int result = 0;
+    if (mask & OTELPROF_THREADS)
+        otp_futex_lock_find_functions();
     if (hook_types(mask) && use()) {
         result = otp_hooks_install(hook_types(mask), self.kept ? (uint32_t)self.kept->options.heap_live_max : 0);
         done_using();

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/lock_keeper.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -9,7 +8,7 @@
 #include "base/log.h"
 #include "core/intake.h"
 #include "core/lock_book.h"
-#include "core/lock_names.h"
+#include "core/lock_identity.h"
 #include "core/lock_pairs.h"
 #include "core/sample_weight.h"
 #include "core/stack_watch.h"
@@ -21,7 +20,6 @@
 #define PARTNER_NS (2 * (uint64_t)SECOND_NS)
 #define RECORDS_MAX 1000u /* a second, of each class */
 #define RELEASES_MAX 2000u
-#define EXTRAS_MAX 6
 
 _Static_assert(OTP_HOOK_COUNTERS <= sizeof(((struct otp_lock_keeper *)0)->counted_before) / sizeof(uint64_t),
                "room for the counters of before");
@@ -82,63 +80,6 @@ void otp_lock_keeper_forget(struct otp_lock_keeper *keeper) {
     otp_stack_watch_end(keeper->stacks);
 }
 
-/* -------------------------------------------------------------------------------------- what it was that waited */
-
-static const struct {
-    const char *kind, *mode;
-} words[OTP_LOCK_KINDS] = {
-    [OTP_LOCK_MUTEX] = {"mutex", NULL},         [OTP_LOCK_READ] = {"rwlock", "read"},
-    [OTP_LOCK_WRITE] = {"rwlock", "write"},     [OTP_LOCK_SPIN] = {"spinlock", NULL},
-    [OTP_LOCK_CONDITION] = {"condition", NULL}, [OTP_LOCK_SEMAPHORE] = {"semaphore", NULL},
-    [OTP_LOCK_JOIN] = {"join", NULL},           [OTP_LOCK_BARRIER] = {"barrier", NULL},
-};
-
-/* The attributes that say which lock it was, and what they point to. */
-struct identity {
-    struct otp_extra extras[EXTRAS_MAX];
-    uint8_t count;
-    char name[OTP_LOCK_NAME_MAX + 1], address[24];
-    struct otp_frame_ref data, site;
-};
-
-static void add_text(struct identity *identity, const char *key, const char *text) {
-    if (text)
-        identity->extras[identity->count++] = (struct otp_extra){.key = key, .text = text};
-}
-
-/* By the program's own word, by the variable that it lies in, by who waited for it first. */
-static void add_name(struct identity *identity, struct otp_intake *intake, uint64_t lock,
-                     const struct otp_lock_entry *entry) {
-    otp_lock_names_get(lock, identity->name);
-    if (*identity->name) {
-        add_text(identity, "otelprof.lock.name", identity->name);
-        return;
-    }
-    struct otp_extra *extra = &identity->extras[identity->count];
-    *extra = (struct otp_extra){.key = "otelprof.lock.name"};
-    if (otp_intake_data(intake, lock, &identity->data))
-        extra->data = &identity->data;
-    if (entry) {
-        identity->site = otp_intake_code(intake, entry->site);
-        extra->site = &identity->site;
-    }
-    identity->count += extra->data || extra->site;
-}
-
-static void identify(struct identity *identity, struct otp_intake *intake, const struct otp_record *record,
-                     const struct otp_lock_entry *entry) {
-    identity->count = 0;
-    add_text(identity, "otelprof.lock.kind", words[record->kind].kind);
-    add_text(identity, "otelprof.lock.mode", words[record->kind].mode);
-    if (!record->lock)
-        return;
-    add_name(identity, intake, record->lock, entry);
-    if (entry && entry->told) {
-        snprintf(identity->address, sizeof(identity->address), "0x%llx", (unsigned long long)record->lock);
-        add_text(identity, "otelprof.lock.address", identity->address);
-    }
-}
-
 /* ------------------------------------------------------------------------------------------------- records */
 
 struct taking {
@@ -147,12 +88,20 @@ struct taking {
     uint64_t now_ns;
 };
 
+/* Which lock it was: by the function that waited for it first, where nothing else names it. */
+static void identify(struct otp_lock_identity *identity, struct otp_intake *intake, const struct otp_record *record,
+                     const struct otp_lock_entry *entry) {
+    otp_lock_identity_make(identity, record->kind);
+    if (record->lock)
+        otp_lock_identity_add_lock(identity, intake, record->lock, entry ? entry->site : 0, entry && entry->told);
+}
+
 static void count(struct otp_lock_keeper *keeper, const struct otp_record *record) {
     keeper->stops[record->stop]++;
     keeper->with_span += record->context_size != 0;
 }
 
-static void add(struct otp_intake *intake, struct otp_sample *sample, const struct identity *identity) {
+static void add(struct otp_intake *intake, struct otp_sample *sample, const struct otp_lock_identity *identity) {
     sample->extras = identity->extras;
     sample->extra_count = identity->count;
     otp_window_add(intake->window, sample); /* counts what it loses */
@@ -163,7 +112,7 @@ static void credit_holder(void *user, const void *bytes, size_t size, const stru
     struct taking *taking = user;
     struct otp_record record;
     struct otp_sample sample;
-    struct identity identity;
+    struct otp_lock_identity identity;
     taking->keeper->holders++;
     if (!otp_intake_lock(taking->intake, OTP_RECORD_RELEASE, bytes, size, taking->now_ns, &record, &sample))
         return;
@@ -191,7 +140,7 @@ static void take_wait(struct taking *taking, const void *bytes, size_t size) {
     struct otp_lock_keeper *keeper = taking->keeper;
     struct otp_record record;
     struct otp_sample sample;
-    struct identity identity;
+    struct otp_lock_identity identity;
     if (!otp_intake_lock(taking->intake, OTP_RECORD_WAIT, bytes, size, taking->now_ns, &record, &sample))
         return;
     count(keeper, &record);
@@ -204,10 +153,10 @@ static void take_wait(struct taking *taking, const void *bytes, size_t size) {
         keeper->book && record.lock ? otp_lock_book_waited(keeper->book, record.lock, site) : NULL;
     identify(&identity, taking->intake, &record, entry);
     if (record.flags & (OTP_RECORD_TIMED_OUT | OTP_RECORD_INTERRUPTED))
-        add_text(&identity, "otelprof.lock.outcome", record.flags & OTP_RECORD_TIMED_OUT ? "timeout" : "interrupted");
+        otp_lock_identity_add_text(&identity, "otelprof.lock.outcome",
+                                   record.flags & OTP_RECORD_TIMED_OUT ? "timeout" : "interrupted");
     if (record.tid && keeper->options->detail == OTELPROF_DETAIL_FULL)
-        identity.extras[identity.count++] =
-            (struct otp_extra){.key = "otelprof.lock.owner.thread.id", .number = record.tid};
+        otp_lock_identity_add_owner(&identity, record.tid);
     add(taking->intake, &sample, &identity);
     keeper->pace[record.kind < OTP_LOCK_CONDITION ? OTP_WAIT_LOCK : OTP_WAIT_WORK].records++;
     if (keeper->pairs)

@@ -95,15 +95,19 @@ static bool obey(struct otp_profiler *profiler) {
     return !orders.stop;
 }
 
-static void wait_for_something(struct otp_profiler *profiler) {
+/* True: something other than time. */
+static bool wait_for_something(struct otp_profiler *profiler) {
     struct pollfd wait[2] = {{otp_wake_fd(&profiler->wake), POLLIN, 0},
                              {otp_engine_wake_fd(profiler->engine), POLLIN, 0}};
-    int ready = poll(wait, 2, (int)otp_engine_patience_ms(profiler->engine));
+    uint64_t patience = otp_engine_patience_ns(profiler->engine);
+    struct timespec time = {(time_t)(patience / 1000000000u), (long)(patience % 1000000000u)};
+    int ready = ppoll(wait, 2, &time, NULL);
     if (ready > 0 && (wait[0].revents & POLLIN))
         otp_wake_clear(&profiler->wake);
     /* A descriptor that was taken from us must not make the loop spin. */
     if (ready < 0 || ((wait[0].revents | wait[1].revents) & (POLLERR | POLLNVAL | POLLHUP)))
         nanosleep(&(struct timespec){0, 50000000}, NULL);
+    return ready > 0;
 }
 
 static void *body(void *argument) {
@@ -117,8 +121,8 @@ static void *body(void *argument) {
     announce_start(profiler, result);
     bool degraded = !result && otp_engine_degraded(profiler->engine);
     while (!result && obey(profiler)) {
-        wait_for_something(profiler);
-        otp_engine_work(profiler->engine);
+        bool woken = wait_for_something(profiler);
+        otp_engine_work(profiler->engine, woken);
         if (otp_engine_degraded(profiler->engine) && !degraded) {
             degraded = true;
             profiler->options.on_state(OTELPROF_STATE_DEGRADED);

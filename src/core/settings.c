@@ -80,6 +80,8 @@ static const struct number numbers[] = {
     NUMBER(heap_capture, "OTELPROF_HEAP_CAPTURE", 0, OTELPROF_HEAP_CAPTURE_BPF, OTELPROF_HEAP_CAPTURE_USER,
            heap_captures),
     NUMBER(lock_interval_ns, "OTELPROF_LOCK_INTERVAL", 1, (int64_t)1 << 40, 100000, NULL),
+    NUMBER(wall_rate_hz, "OTELPROF_WALL_RATE", 1, 1000, 99, NULL),
+    NUMBER(wall_budget_permille, "OTELPROF_WALL_BUDGET", 0, 1000, 10, NULL),
     NUMBER(log_level, "OTELPROF_LOG_LEVEL", 0, OTELPROF_LOG_DEBUG, OTELPROF_LOG_INFO, log_levels),
 };
 #define NUMBER_COUNT (sizeof(numbers) / sizeof(numbers[0]))

@@ -40,6 +40,6 @@ void otp_settings_free(struct otp_settings *settings);
 char *otp_settings_profile_names(uint32_t mask, char *text, size_t size);
 
 /* Profile types that this release takes. */
-#define OTP_PROFILES_KNOWN ((uint32_t)(OTELPROF_CPU | OTELPROF_HEAP | OTELPROF_LOCK))
+#define OTP_PROFILES_KNOWN ((uint32_t)(OTELPROF_CPU | OTELPROF_WALL | OTELPROF_HEAP | OTELPROF_LOCK | OTELPROF_THREADS))
 
 #endif

@@ -18,6 +18,7 @@ static const size_t states[] = {
     offsetof(struct otelprof_stats, kernel_memory_bytes), offsetof(struct otelprof_stats, heap_live_blocks),
     offsetof(struct otelprof_stats, heap_interval_bytes), offsetof(struct otelprof_stats, hook_words),
     offsetof(struct otelprof_stats, lock_interval_ns),    offsetof(struct otelprof_stats, lock_work_interval_ns),
+    offsetof(struct otelprof_stats, wall_interval_ns),    offsetof(struct otelprof_stats, thread_count),
 };
 
 static int is_state(size_t offset) {
@@ -44,6 +45,7 @@ void otp_statistics_from_programs(struct otelprof_stats *stats, const struct otp
     stats->lost_scratch = counters->scratch;
     stats->frames_unwound = counters->frames;
     stats->kernel_stacks_missing = counters->kernel_stack_missing;
+    stats->thread_samples_lost = counters->wall_only_ring_full;
     for (int i = 0; i < OTELPROF_STOP_COUNT; i++)
         stats->stack_stops[i] = counters->stops[i];
 }

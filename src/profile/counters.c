@@ -51,6 +51,13 @@ const struct otp_counter otp_counters[] = {
     COUNTER("otelprof.lock.holders.leaf", lock_holders_leaf, false),
     COUNTER("otelprof.lock.holders.lost", lock_holders_lost, false),
     COUNTER("otelprof.lock.unpublished", lock_unpublished, false),
+    COUNTER("otelprof.wall.ticks", wall_ticks, false),
+    COUNTER("otelprof.threads.looks", thread_looks, false),
+    COUNTER("otelprof.threads.moved", thread_moved, false),
+    COUNTER("otelprof.threads.untracked", thread_untracked, false),
+    COUNTER("otelprof.threads.passes_failed", thread_passes_failed, false),
+    COUNTER("otelprof.threads.samples_lost", thread_samples_lost, false),
+    COUNTER("otelprof.threads.deadlocks", deadlocks, false),
     COUNTER("otelprof.heap.stacks_unbounded", heap_stacks_unbounded, false),
 };
 

@@ -10,8 +10,8 @@
 
 /*
  * Names and units that receivers take: Pyroscope multiplies a count of samples with a period of cpu/nanoseconds. Those
- * of the heap and of locks are Go's. Two profiles tell of each allocation and of each wait, because one on the wire has
- * a single sample type.
+ * of the heap, of locks and of threads are Go's. Two profiles tell of each allocation and of each wait, because one on
+ * the wire has a single sample type.
  */
 const struct otp_profile_type otp_profile_types[OTP_PROFILE_KINDS] = {
     [OTP_PROFILE_CPU] = {.sample_name = "samples",
@@ -22,11 +22,25 @@ const struct otp_profile_type otp_profile_types[OTP_PROFILE_KINDS] = {
                          .twin = OTP_PROFILE_CPU},
     [OTP_PROFILE_ALLOC_OBJECTS] = {HEAP_TYPE("alloc_objects", "count"), .twin = OTP_PROFILE_ALLOC_SPACE},
     [OTP_PROFILE_ALLOC_SPACE] = {HEAP_TYPE("alloc_space", "bytes"), .twin = OTP_PROFILE_ALLOC_SPACE},
-    [OTP_PROFILE_INUSE_OBJECTS] = {HEAP_TYPE("inuse_objects", "count"), .is_state = true,
+    [OTP_PROFILE_INUSE_OBJECTS] = {HEAP_TYPE("inuse_objects", "count"), .no_events = true,
                                    .twin = OTP_PROFILE_INUSE_SPACE},
     [OTP_PROFILE_BLOCK_CONTENTIONS] = {LOCK_TYPE("contentions", "count", "block"), .twin = OTP_PROFILE_BLOCK_DELAY},
     [OTP_PROFILE_BLOCK_DELAY] = {LOCK_TYPE("delay", "nanoseconds", "block"), .twin = OTP_PROFILE_BLOCK_DELAY},
     [OTP_PROFILE_MUTEX_CONTENTIONS] = {LOCK_TYPE("contentions", "count", "mutex"), .twin = OTP_PROFILE_MUTEX_DELAY},
     [OTP_PROFILE_MUTEX_DELAY] = {LOCK_TYPE("delay", "nanoseconds", "mutex"), .twin = OTP_PROFILE_MUTEX_DELAY},
-    [OTP_PROFILE_INUSE_SPACE] = {HEAP_TYPE("inuse_space", "bytes"), .is_state = true, .twin = OTP_PROFILE_INUSE_SPACE},
+    [OTP_PROFILE_WALL] = {.sample_name = "wall",
+                          .sample_unit = "nanoseconds",
+                          .period_name = "wall",
+                          .period_unit = "nanoseconds",
+                          .always_merged = true,
+                          .no_events = true,
+                          .twin = OTP_PROFILE_WALL},
+    [OTP_PROFILE_THREADS] = {.sample_name = "goroutine",
+                             .sample_unit = "count",
+                             .period_name = "goroutine",
+                             .period_unit = "count",
+                             .always_merged = true,
+                             .no_events = true,
+                             .twin = OTP_PROFILE_THREADS},
+    [OTP_PROFILE_INUSE_SPACE] = {HEAP_TYPE("inuse_space", "bytes"), .no_events = true, .twin = OTP_PROFILE_INUSE_SPACE},
 };

@@ -15,7 +15,9 @@ enum otp_profile_kind {
     OTP_PROFILE_BLOCK_DELAY,
     OTP_PROFILE_MUTEX_CONTENTIONS, /* waits for locks, where the lock was released at last */
     OTP_PROFILE_MUTEX_DELAY,
-    OTP_PROFILE_KINDS /* how many there are */
+    OTP_PROFILE_WALL,    /* elapsed time of each thread */
+    OTP_PROFILE_THREADS, /* the threads that there are */
+    OTP_PROFILE_KINDS    /* how many there are */
 };
 
 struct otp_profile_type {
@@ -25,7 +27,7 @@ struct otp_profile_type {
     const char *period_unit;
     bool counts;        /* a sample's value on the wire is 1; otherwise otp_sample.value */
     bool always_merged; /* no timestamps, thread id and CPU number, whatever the detail */
-    bool is_state;      /* what there is at the window's end, not something that happened in it */
+    bool no_events;     /* tells a state, or time that went by: its samples did not happen, nor fire */
     /* A kind that gets each sample too, with otp_sample.twin_value; always merged, as this one. Itself: none. */
     enum otp_profile_kind twin;
 };

@@ -263,39 +263,49 @@ static int add_time(struct otp_window *window, uint32_t group, uint64_t time_ns)
     return 0;
 }
 
-/* Both groups or neither: nothing is added before there is room for all of it. */
-static int add_to_groups(struct otp_window *window, const struct otp_sample *sample, const struct parts *parts) {
+/* Both groups or neither: nothing is added before there is room for all of it. The number of the first. */
+static uint32_t add_to_groups(struct otp_window *window, const struct otp_sample *sample, const struct parts *parts) {
     const struct otp_profile_type *type = &otp_profile_types[sample->type];
     bool has_twin = type->twin != sample->type;
     uint32_t group = make_group(window, sample->type, parts);
     if (group == OTP_INTERN_NONE)
-        return -1;
+        return OTP_NO_GROUP;
     uint32_t twin = has_twin ? make_group(window, type->twin, parts) : group;
     if (twin == OTP_INTERN_NONE)
-        return -1;
+        return OTP_NO_GROUP;
     if (otp_window_timed(window, sample->type) && add_time(window, group, sample->time_unix_ns))
-        return -1;
-    window->group_data[group].events += !type->is_state;
+        return OTP_NO_GROUP;
+    window->group_data[group].events += !type->no_events;
     window->group_data[group].value += type->counts ? 1 : sample->value;
     if (has_twin)
         window->group_data[twin].value += sample->twin_value;
-    return 0;
+    return group;
+}
+
+uint32_t otp_window_add_group(struct otp_window *window, const struct otp_sample *sample) {
+    struct otp_window_counts *counts = &window->counts;
+    bool no_events = otp_profile_types[sample->type].no_events;
+    for (unsigned level = level_of(window); level < LEVEL_COUNT; level++) {
+        struct parts parts;
+        uint32_t group =
+            intern_parts(window, sample, level, &parts) ? OTP_NO_GROUP : add_to_groups(window, sample, &parts);
+        if (group == OTP_NO_GROUP)
+            continue;
+        *(no_events ? &counts->states : &counts->samples) += 1;
+        counts->detail_lowered += parts.lowered;
+        counts->stacks_cut += parts.cut;
+        return group;
+    }
+    *(no_events ? &counts->states_lost : &counts->lost_memory) += 1;
+    return OTP_NO_GROUP;
 }
 
 int otp_window_add(struct otp_window *window, const struct otp_sample *sample) {
-    struct otp_window_counts *counts = &window->counts;
-    bool is_state = otp_profile_types[sample->type].is_state;
-    for (unsigned level = level_of(window); level < LEVEL_COUNT; level++) {
-        struct parts parts;
-        if (intern_parts(window, sample, level, &parts) || add_to_groups(window, sample, &parts))
-            continue;
-        *(is_state ? &counts->states : &counts->samples) += 1;
-        counts->detail_lowered += parts.lowered;
-        counts->stacks_cut += parts.cut;
-        return 0;
-    }
-    *(is_state ? &counts->states_lost : &counts->lost_memory) += 1;
-    return OTELPROF_E_MEMORY;
+    return otp_window_add_group(window, sample) == OTP_NO_GROUP ? OTELPROF_E_MEMORY : 0;
+}
+
+void otp_window_add_value(struct otp_window *window, uint32_t group, double value) {
+    window->group_data[group].value += value;
 }
 
 void otp_window_close(struct otp_window *window, uint64_t end_unix_ns, const struct otelprof_stats *delta) {

@@ -100,7 +100,7 @@ struct otp_sample {
 struct otp_window_counts {
     uint64_t samples;
     uint64_t lost_memory;
-    uint64_t states; /* of types that tell a state: no event, so neither fired nor lost as one */
+    uint64_t states; /* of types without events: neither fired nor lost as one */
     uint64_t states_lost;
     uint64_t detail_lowered; /* of samples and states: lost thread id, CPU or link */
     uint64_t stacks_cut;     /* of samples and states: cut to the leaf */
@@ -120,6 +120,14 @@ uint32_t otp_window_mapping(struct otp_window *window, const struct otp_mapping 
 
 /* Takes a sample in, for its type and the twin. 0, or OTELPROF_E_MEMORY when it was lost to both (and counted). */
 int otp_window_add(struct otp_window *window, const struct otp_sample *sample);
+
+/*
+ * The same for a type without a twin, and the number of the sample's group: more can be added to its value as long as
+ * the window is filled. OTP_NO_GROUP when the sample was lost.
+ */
+#define OTP_NO_GROUP UINT32_MAX
+uint32_t otp_window_add_group(struct otp_window *window, const struct otp_sample *sample);
+void otp_window_add_value(struct otp_window *window, uint32_t group, double value);
 
 /* Ends the window. `delta`: how far each counter went since the last window; copied. NULL: all 0. */
 void otp_window_close(struct otp_window *window, uint64_t end_unix_ns, const struct otelprof_stats *delta);
@@ -151,7 +159,7 @@ struct otp_sample_group {
     uint32_t stack;
     uint32_t attribute_set;
     uint32_t link;   /* or OTP_NO_LINK */
-    uint64_t events; /* samples in it; 0 for a type that tells a state, and for what came as a twin */
+    uint64_t events; /* samples in it; 0 for a type without events, and for what came as a twin */
     double value;    /* their sum; counting types: the same as events */
 };
 

@@ -28,7 +28,8 @@ const char tool_run_help[] =
     "  -r, --rate HZ        CPU samples a second on each CPU, 1 to 10000 (default 99)\n"
     "  -w, --window MS      length of one file, 100 to 600000 ms (default 10000)\n"
     "  -s, --service NAME   service.name in the profiles (default unknown_service:PROGRAM)\n"
-    "  -p, --profiles LIST  what to take, separated by commas: cpu,heap,lock (default: all)\n"
+    "  -p, --profiles LIST  what to take, separated by commas: cpu,wall,heap,lock,threads\n"
+    "                       (default: all)\n"
     "  -d, --detail DETAIL  full (default), named or merged: how much each sample keeps\n"
     "      --no-follow      do not profile the processes that PROGRAM forks\n"
     "      --children       profile the programs that it executes too, and those that they execute\n"
@@ -85,13 +86,13 @@ static bool number_within(const char *text, long low, long high) {
 
 /* Names separated by commas. TOOL_OK when this release takes them all. */
 static int check_profiles(const char *list) {
-    static const char *const taken[] = {"cpu", "heap", "lock"};
+    static const char *const taken[] = {"cpu", "wall", "heap", "lock", "threads"};
     for (const char *name = list;; name++) {
         size_t length = strcspn(name, ","), i = 0, count = sizeof(taken) / sizeof(taken[0]);
         while (i < count && (strlen(taken[i]) != length || strncmp(name, taken[i], length) != 0))
             i++;
         if (i == count)
-            return tool_usage("run", "this release takes cpu, heap and lock profiles, not '%.*s'", (int)length, name);
+            return tool_usage("run", "profiles are cpu, wall, heap, lock and threads, not '%.*s'", (int)length, name);
         name += length;
         if (!*name)
             return TOOL_OK;

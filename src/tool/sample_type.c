@@ -12,6 +12,8 @@ static const struct sample_type known[] = {
     {"cpu", "cpu", "", "", "CPU", "SAMPLES", UNIT_NS, false},
     {"inuse_space", "inuse_space", "", "inuse_objects", "LIVE", "OBJECTS", UNIT_BYTES, true},
     {"alloc_space", "alloc_space", "", "alloc_objects", "ALLOCATED", "OBJECTS", UNIT_BYTES, false},
+    {"wall", "wall", "", "", "WALL", "", UNIT_NS, false},
+    {"goroutine", "goroutine", "", "", "THREADS", "", UNIT_COUNT, true},
     {"inuse_objects", "inuse_objects", "", "", "LIVE", "", UNIT_COUNT, true},
     {"alloc_objects", "alloc_objects", "", "", "ALLOCATED", "", UNIT_COUNT, false},
     {"block", "delay", "block", "contentions", "WAITED", "WAITS", UNIT_NS, false},
@@ -28,6 +30,8 @@ bool sample_type_find(const char *name, struct sample_type *type) {
         name = "alloc_space";
     else if (strcmp(name, "lock") == 0)
         name = "block";
+    else if (strcmp(name, "threads") == 0)
+        name = "goroutine";
     for (size_t i = 0; i < KNOWN; i++) {
         if (strcmp(known[i].name, name) == 0) {
             *type = known[i];

@@ -23,7 +23,8 @@ struct sample_type {
     bool is_state; /* what there is at a window's end: windows of one process are not added up */
 };
 
-/* The type of that name ("heap", "alloc" and "lock" mean one too). False: not known, and then it is made of the name.
+/* The type of that name ("heap", "alloc", "lock" and "threads" mean one too). False: not known, and then it is made of
+ * the name.
  */
 bool sample_type_find(const char *name, struct sample_type *type);
 

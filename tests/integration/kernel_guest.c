@@ -464,7 +464,7 @@ static int run(size_t stacks) {
         printf("RESULT failed: event: %s\n", strerror(-error));
         return 1;
     }
-    for (unsigned tick = 0; events.count < stacks + stacks / 2 && tick < 60000; tick++) {
+    for (unsigned tick = 0; events.count < 2 * stacks && tick < 60000; tick++) {
         struct pollfd wake = {otp_capture_wake_fd(room.capture), POLLIN, 0};
         poll(&wake, 1, 10);
         if (otp_capture_control(room.capture)->rescan_wanted) {
@@ -494,7 +494,7 @@ static int run(size_t stacks) {
     }
     bool good = verdict.compared >= stacks && verdict.differ == 0 &&
                 verdict.shorter_reference * 20 <= verdict.compared &&
-                (complete + unknown) * 1000 >= verdict.compared * 995 && unknown * 50 <= verdict.compared;
+                (complete + unknown) * 1000 >= verdict.compared * 995 && unknown * 20 <= verdict.compared;
     printf("RESULT kernel=%s otp_cpu=%u otp_identify=%u compared=%zu equal=%zu differ=%zu complete=%.3f%% "
            "libdw_shorter=%zu %s\n",
            kernel.release, cpu_insns, identify_insns, verdict.compared, verdict.equal, verdict.differ,

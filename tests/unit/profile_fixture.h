@@ -34,7 +34,9 @@ static inline struct otp_window_config fixture_config(enum otelprof_detail detai
                                                  [OTP_PROFILE_BLOCK_CONTENTIONS] = LOCK_PERIOD,
                                                  [OTP_PROFILE_BLOCK_DELAY] = LOCK_PERIOD,
                                                  [OTP_PROFILE_MUTEX_CONTENTIONS] = LOCK_PERIOD,
-                                                 [OTP_PROFILE_MUTEX_DELAY] = LOCK_PERIOD},
+                                                 [OTP_PROFILE_MUTEX_DELAY] = LOCK_PERIOD,
+                                                 [OTP_PROFILE_WALL] = 10101010,
+                                                 [OTP_PROFILE_THREADS] = 1},
                                       .rung = "ebpf",
                                       .key_name = fixture_key};
 }

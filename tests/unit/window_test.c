@@ -392,7 +392,7 @@ START_TEST(types_and_their_twins) {
     for (int i = 0; i < OTP_PROFILE_KINDS; i++) {
         const struct otp_profile_type *type = &otp_profile_types[i], *twin = &otp_profile_types[type->twin];
         ck_assert_int_eq(twin->twin, type->twin); /* a twin has none of its own */
-        ck_assert_int_eq(twin->is_state, type->is_state);
+        ck_assert_int_eq(twin->no_events, type->no_events);
         ck_assert_str_eq(twin->period_name, type->period_name);
         ck_assert_str_eq(twin->period_unit, type->period_unit);
         ck_assert(type == twin || (type->always_merged && twin->always_merged && !type->counts && !twin->counts));
@@ -461,10 +461,10 @@ static uint32_t add_different_pairs(struct otp_window *window, enum otp_profile_
         otp_window_add(window, &sample);
     }
     const struct otp_window_counts *counts = otp_window_counts(window);
-    bool is_state = otp_profile_types[type].is_state;
-    uint64_t kept = is_state ? counts->states : counts->samples;
-    ck_assert_uint_eq(kept + (is_state ? counts->states_lost : counts->lost_memory), added);
-    ck_assert_uint_eq(is_state ? counts->samples + counts->lost_memory : counts->states + counts->states_lost, 0);
+    bool no_events = otp_profile_types[type].no_events;
+    uint64_t kept = no_events ? counts->states : counts->samples;
+    ck_assert_uint_eq(kept + (no_events ? counts->states_lost : counts->lost_memory), added);
+    ck_assert_uint_eq(no_events ? counts->samples + counts->lost_memory : counts->states + counts->states_lost, 0);
     double sum;
     uint32_t half_made;
     expect_pairs(window, &sum, &half_made);

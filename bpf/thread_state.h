@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What a pass over the threads of the process tells of a thread: this, and behind it a record of type
+ * OTP_RECORD_THREAD (record.h), whose weight is the time that the thread was blocked since it was told last.
+ */
+#ifndef OTP_BPF_THREAD_STATE_H
+#define OTP_BPF_THREAD_STATE_H
+
+#include "shared_types.h"
+
+#define OTP_PENDING_PLACES 16384 /* threads whose unchanged waits are added up without a record */
+#define OTP_LOCK_WORDS 6         /* from a futex on: reaches the owner in glibc's mutex and read/write lock */
+
+enum otp_thread_run {
+    OTP_THREAD_RUNNING = 1,
+    OTP_THREAD_RUNNABLE,        /* waits for a CPU */
+    OTP_THREAD_SLEEPING,        /* blocked, signals end it */
+    OTP_THREAD_UNINTERRUPTIBLE, /* blocked */
+    OTP_THREAD_STOPPED,         /* by a signal or a debugger */
+    OTP_THREAD_RUNS,
+};
+
+struct otp_thread_state {
+    uint64_t cpu_ns;                     /* CPU time of the thread so far */
+    uint64_t switches;                   /* how often it was switched out so far */
+    uint64_t runnable_ns;                /* time that it waited for a CPU since that was told last; 0: little */
+    uint64_t argument[3];                /* of the system call: the first, the second, and the fourth */
+    uint32_t lock_words[OTP_LOCK_WORDS]; /* in futex(2): what lies there */
+    uint32_t place;                      /* 1 + of the thread in otp_pending; 0: none */
+    int32_t syscall;                     /* number; -1: in none */
+    uint8_t run;                         /* enum otp_thread_run */
+    uint8_t lock_words_valid;
+    uint8_t reserved[6];
+};
+_Static_assert(sizeof(struct otp_thread_state) == 88, "a whole number of words");
+
+#endif

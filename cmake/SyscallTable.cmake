@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+# The names of the system calls of the target, from the compiler's own headers, as lines `[NUMBER] = "name",`.
+function(otelprof_syscall_table output)
+    file(WRITE ${CMAKE_BINARY_DIR}/syscall_numbers.h "#include <asm/unistd.h>\n")
+    execute_process(COMMAND ${CMAKE_C_COMPILER} -E -dM ${CMAKE_BINARY_DIR}/syscall_numbers.h
+        OUTPUT_VARIABLE macros RESULT_VARIABLE result)
+    if(result)
+        message(FATAL_ERROR "The compiler did not read <asm/unistd.h>, which names the system calls.")
+    endif()
+    # arm64 calls some by another name: #define __NR_fcntl __NR3264_fcntl
+    string(REGEX MATCHALL "#define __NR[0-9]*_[a-z0-9_]+ [A-Za-z0-9_]+" lines "${macros}")
+    set(table "")
+    foreach(line ${lines})
+        if(NOT line MATCHES "^#define __NR_([a-z0-9_]+) ([A-Za-z0-9_]+)$")
+            continue()
+        endif()
+        set(name ${CMAKE_MATCH_1})
+        set(number ${CMAKE_MATCH_2})
+        if(number MATCHES "^__NR3264_" AND macros MATCHES "#define ${number} ([0-9]+)")
+            set(number ${CMAKE_MATCH_1})
+        endif()
+        if(number MATCHES "^[0-9]+$" AND NOT name MATCHES "^(syscalls|arch_specific_syscall)$")
+            string(APPEND table "[${number}] = \"${name}\",\n")
+        endif()
+    endforeach()
+    file(GENERATE OUTPUT ${output} CONTENT "${table}")
+endfunction()
