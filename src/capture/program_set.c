@@ -200,7 +200,7 @@ int otp_program_set_load(struct otp_program_set *set, const struct otp_program_s
     otp_program_set_init(set);
     otp_libbpf_host_set_up();
     int result = load(set, sizes, base, true);
-    if (result && result != -EPERM && result != -EACCES && result != -ENOMEM)
+    if (result && result != -EPERM && result != -ENOMEM)
         result = load(set, sizes, base, false); /* a kernel without task iterators */
     return result ? load_error(-result) : 0;
 }

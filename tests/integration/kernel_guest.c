@@ -36,6 +36,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "capture/capture.h"
+#include "kernel_guest_threads.h"
 #include "record.h"
 #include "unwind/modules.h"
 #include "unwind/tables.h"
@@ -492,14 +493,15 @@ static int run(size_t stacks) {
         if (verdict.stops[stop])
             printf("incomplete: reason %d: %zu\n", stop, verdict.stops[stop]);
     }
-    bool good = verdict.compared >= stacks && verdict.differ == 0 &&
+    bool threads = guest_threads_are_seen(room.capture);
+    bool good = threads && verdict.compared >= stacks && verdict.differ == 0 &&
                 verdict.shorter_reference * 20 <= verdict.compared &&
                 (complete + unknown) * 1000 >= verdict.compared * 995 && unknown * 20 <= verdict.compared;
     printf("RESULT kernel=%s otp_cpu=%u otp_identify=%u compared=%zu equal=%zu differ=%zu complete=%.3f%% "
-           "libdw_shorter=%zu %s\n",
+           "libdw_shorter=%zu threads=%s %s\n",
            kernel.release, cpu_insns, identify_insns, verdict.compared, verdict.equal, verdict.differ,
            100.0 * (double)complete / (double)(verdict.compared ? verdict.compared : 1), verdict.shorter_reference,
-           good ? "GOOD" : "BAD");
+           threads ? "seen" : "WRONG", good ? "GOOD" : "BAD");
     return good ? 0 : 1;
 }
 

@@ -585,9 +585,9 @@ END_TEST
 
 /* ---- profiles of the heap: values without timestamps, some without events */
 
-static const char *const type_names[OTP_PROFILE_KINDS] = {"samples",       "alloc_objects", "alloc_space",
-                                                          "inuse_objects", "inuse_space",   "contentions",
-                                                          "delay",         "contentions",   "delay"};
+static const char *const type_names[OTP_PROFILE_KINDS] = {
+    "samples", "alloc_objects", "alloc_space", "inuse_objects", "inuse_space", "contentions",
+    "delay",   "contentions",   "delay",       "wall",          "goroutine"};
 
 struct sums {
     uint64_t samples[OTP_PROFILE_KINDS]; /* on the wire */
@@ -642,12 +642,14 @@ START_TEST(each_kind_is_a_profile_of_one_request) {
     add_heap(window, OTP_PROFILE_ALLOC_OBJECTS, 0x1010, 3.4, 300);
     add_heap(window, OTP_PROFILE_BLOCK_CONTENTIONS, 0x1010, 8.4, 9000);
     otp_window_add(window, &cpu);
+    add_heap(window, OTP_PROFILE_THREADS, 0x1010, 1, 0);
+    add_heap(window, OTP_PROFILE_WALL, 0x1010, 5e9 + 0.4, 0);
     otp_window_close(window, START_NS + 2 * SECOND_NS, &(struct otelprof_stats){.samples_fired = 9});
     struct requests requests = {.count = 0};
     struct otp_otlp_result result;
     ck_assert_uint_eq(encode_any_and_check(window, NULL, &requests, &result), 1);
     ck_assert_uint_eq(requests.count, 1);
-    ck_assert_uint_eq(result.samples, 4); /* what is in use did not happen */
+    ck_assert_uint_eq(result.samples, 4); /* what is in use did not happen, nor did time or a thread */
     ck_assert(result.complete);
     static const struct {
         const char *unit, *period, *period_unit;
@@ -662,6 +664,8 @@ START_TEST(each_kind_is_a_profile_of_one_request) {
         {"nanoseconds", "block", "nanoseconds", LOCK_PERIOD, 9000},
         {"count", "mutex", "nanoseconds", LOCK_PERIOD, 7},
         {"nanoseconds", "mutex", "nanoseconds", LOCK_PERIOD, 7000},
+        {"nanoseconds", "wall", "nanoseconds", 10101010, 5000000000},
+        {"count", "goroutine", "count", 1, 1},
     };
     struct otp_otlp_reader *reader;
     ck_assert_int_eq(otp_otlp_read(requests.bytes[0], requests.sizes[0], &reader), 0);
