@@ -47,10 +47,12 @@ struct task_memory {
     uint32_t run, epoch;    /* otp_control's, when the rest was written; another run: the rest does not count */
     uint32_t place;         /* 1 + of the thread in otp_pending during this epoch; 0: none */
     uint32_t state;         /* enum otp_thread_run at the last look */
-    uint64_t seen_ns;       /* its time is told up to here */
+    uint64_t looked_ns;     /* when it was told last, or found unchanged */
+    uint64_t seen_ns;       /* as much of its time is told as went by up to here */
     uint64_t cpu_ns;        /* what it had run then */
     uint64_t delay_ns;      /* what it had waited for a CPU then */
     uint64_t switches;      /* how often it had been switched out then */
+    uint64_t ran_ns;        /* what it had run when that was told last, by a record of the CPU program as a rule */
 };
 
 struct {

@@ -49,6 +49,34 @@ OTP_INLINE int send(struct scratch *scratch, struct otp_control *control, struct
     return 0;
 }
 
+/*
+ * What the record is for beside the CPU profile: wall time, and the snapshot that is being taken. (All of this stands
+ * behind the walk because the verifier walks again for each way that leads to it.)
+ */
+OTP_INLINE void serve_others(struct otp_record *record, const struct otp_control *control,
+                             struct otp_cpu_counters *counters, const struct task_memory *memory, uint64_t ran_ns) {
+    uint32_t snapshot = *(const volatile uint32_t *)&control->snapshot;
+    if (control->cpu_off) {
+        counters->wall_only++;
+        record->flags |= OTP_RECORD_WALL_ONLY;
+    } else {
+        counters->fired++;
+    }
+    record->cpu_units = (uint32_t)(ran_ns >> OTP_CPU_UNIT_SHIFT);
+    if (snapshot && memory->snapshot != snapshot)
+        record->flags |= OTP_RECORD_SNAPSHOT;
+    record->weight = 0;
+    if (control->wall && memory->run == control->run && ran_ns > memory->ran_ns)
+        record->weight = ran_ns - memory->ran_ns;
+}
+
+OTP_INLINE void remember_told(const struct otp_record *record, const struct otp_control *control,
+                              struct task_memory *memory) {
+    if (record->flags & OTP_RECORD_SNAPSHOT)
+        memory->snapshot = control->serial;
+    memory->ran_ns += record->weight;
+}
+
 SEC("perf_event")
 int otp_cpu(struct otp_perf_context *context) {
     uint32_t zero = 0;
@@ -74,11 +102,6 @@ int otp_cpu(struct otp_perf_context *context) {
         counters->own_thread++;
         return 0;
     }
-    uint32_t cpu_off = *(const volatile uint32_t *)&control->cpu_off;
-    if (cpu_off)
-        counters->wall_only++;
-    else
-        counters->fired++;
 
     struct task_struct *task = bpf_get_current_task_btf();
     struct task_memory fallback = {};
@@ -92,20 +115,13 @@ int otp_cpu(struct otp_perf_context *context) {
     record->version = OTP_RECORD_VERSION;
     record->type = OTP_RECORD_CPU;
     record->kernel_frames = 0;
-    record->flags = (user_mode ? 0 : OTP_RECORD_IN_KERNEL) | (cpu_off ? OTP_RECORD_WALL_ONLY : 0);
-    record->cpu_units = 0;
-    uint32_t snapshot = *(const volatile uint32_t *)&control->snapshot;
-    if (snapshot && memory->snapshot != snapshot) {
-        record->flags |= OTP_RECORD_SNAPSHOT;
-        record->cpu_units = (uint32_t)(task->se.sum_exec_runtime >> OTP_CPU_UNIT_SHIFT);
-    }
+    record->flags = (user_mode ? 0 : OTP_RECORD_IN_KERNEL);
     record->tgid = ids >> 32;
     record->tid = memory->ns_tid;
     record->cpu = cpu;
     record->context_size = 0;
     record->time_ns = bpf_ktime_get_ns();
     record->interval = control->interval_ns;
-    record->weight = control->interval_ns;
     if (!user_mode)
         take_kernel_frames(scratch, context, counters);
     if (take_registers(scratch, context, task, user_mode)) {
@@ -121,14 +137,15 @@ int otp_cpu(struct otp_perf_context *context) {
     struct otp_slot *slot = find_slot(control, memory);
     if (slot)
         take_context(scratch, slot);
+    serve_others(record, control, counters, memory, task->se.sum_exec_runtime);
     counters->stops[scratch->stop & 15]++;
     counters->frames += scratch->count;
     counters->with_span += record->context_size != 0;
     counters->cache_hits += scratch->count - scratch->misses;
     counters->cache_misses += scratch->misses;
     counters->window_reads += scratch->stack.reads;
-    if (send(scratch, control, counters) && (record->flags & OTP_RECORD_SNAPSHOT))
-        memory->snapshot = snapshot;
+    if (send(scratch, control, counters))
+        remember_told(record, control, memory);
     return otp_verdict;
 }
 

@@ -88,7 +88,8 @@ struct otp_record {
         uint64_t block;   /* heap: the block's word at its place */
         uint64_t lock;    /* wait, release: address of what was waited for */
     };
-    /* What the sample stands for: CPU time in ns; heap: bytes that were asked for; wait: ns waited; thread: ns blocked.
+    /* What the sample stands for: heap: bytes that were asked for; wait: ns waited; thread: ns blocked; CPU: ns that
+     * the thread has run since that was told last, for wall time (the CPU profile counts each sample as an interval).
      */
     uint64_t weight;
     uint64_t interval; /* sampling interval by which it was taken: ns; heap: bytes */

@@ -4,10 +4,12 @@
  * the threads have. Nobody is stopped, and no signal is sent.
  *
  * For wall time (OTP_PASS_TICK) each thread's time since it was told last is split: it ran (the CPU samples tell
- * where), it waited for a CPU (the growth of run_delay, on the scheduler's own clock, because the pass itself makes
- * threads wait), and it was blocked, which is the rest and goes to the place where it is blocked now. A thread that was
- * not switched out since is where it was: its time is added to its place in otp_pending, without a walk and a record.
- * One that runs has no registers that could be read; what it was blocked is told when it blocks again.
+ * where: each stands for what the thread has run since the one before, so that all of it is told however the clock
+ * falls in with the thread), it waited for a CPU (the growth of run_delay, on the scheduler's own clock, because the
+ * pass itself makes threads wait), and it was blocked, which is the rest and goes to the place where it is blocked now.
+ * A thread that was not switched out since is where it was: its time is added to its place in otp_pending, without a
+ * walk and a record. One that runs has no registers that could be read; what it was blocked is told when it blocks
+ * again.
  */
 #ifndef OTP_BPF_THREAD_PASS_H
 #define OTP_BPF_THREAD_PASS_H
@@ -16,6 +18,7 @@
 #include "thread_context.h"
 
 #define RUNNABLE_LEAST_NS 1000000 /* less counts as blocked */
+#define RAN_UNSEEN 8              /* intervals of the CPU clock: who ran for so long unseen is told here */
 
 /* One at a time: its working memory. */
 SHARED_ARRAY(otp_pass_scratch, 1, struct scratch);
@@ -72,9 +75,10 @@ OTP_INLINE void meet(struct task_memory *memory, const struct otp_control *contr
     int born_since = born_ns >= control->last_pass_ns;
     memory->run = control->run;
     memory->epoch = memory->place = 0;
-    memory->seen_ns = born_since ? born_ns : look->now_ns;
+    memory->seen_ns = memory->looked_ns = born_since ? born_ns : look->now_ns;
     memory->cpu_ns = born_since ? 0 : look->cpu_ns;
     memory->delay_ns = born_since ? 0 : look->delay_ns;
+    memory->ran_ns = memory->cpu_ns;
     memory->switches = ~0ull;
     memory->state = 0;
 }
@@ -88,9 +92,10 @@ OTP_INLINE int stands_still(struct task_memory *memory, const struct otp_control
     uint64_t *pending = bpf_map_lookup_elem(&otp_pending, &key);
     if (!pending)
         return 0;
-    uint64_t time = above(look->now_ns, memory->seen_ns);
+    uint64_t time = above(look->now_ns, memory->looked_ns);
     *pending += time;
-    memory->seen_ns = look->now_ns;
+    memory->looked_ns = look->now_ns;
+    memory->seen_ns += time;
     if (!is_blocked(look->run))
         memory->delay_ns += time; /* run_delay grows when it is over */
     return 1;
@@ -206,6 +211,9 @@ OTP_INLINE void remember(struct task_memory *memory, struct otp_control *control
         memory->seen_ns += state->runnable_ns;
         memory->delay_ns += state->runnable_ns;
     }
+    if (state->ran_ns)
+        memory->ran_ns = look->cpu_ns;
+    memory->looked_ns = look->now_ns;
     memory->switches = look->switches;
     memory->state = look->run;
     if (state->place > control->places)
@@ -216,11 +224,14 @@ OTP_INLINE void remember(struct task_memory *memory, struct otp_control *control
 
 /* What of the thread's time is to be told now. True: anything. */
 OTP_INLINE int split_time(struct otp_record *record, struct otp_thread_state *state, const struct task_memory *memory,
-                          const struct look *look) {
+                          const struct look *look, uint64_t unseen_most_ns) {
+    uint64_t ran = above(look->cpu_ns, memory->ran_ns);
+    if (ran > unseen_most_ns)
+        state->ran_ns = ran;
     uint64_t waited = above(look->delay_ns, memory->delay_ns), time = above(look->now_ns, memory->seen_ns);
     /* Runnable since the last look, and not run: all the time, of which run_delay says nothing yet. */
     if (look->run == OTP_THREAD_RUNNABLE && memory->state == OTP_THREAD_RUNNABLE && memory->switches == look->switches)
-        waited = time;
+        waited = above(look->now_ns, memory->looked_ns);
     if (waited >= RUNNABLE_LEAST_NS)
         state->runnable_ns = waited < time ? waited : time;
     if (is_blocked(look->run))
@@ -250,7 +261,7 @@ OTP_INLINE int tell(struct otp_task_iterator *context, struct task_struct *task,
     struct otp_thread_state state = {.syscall = -1};
     uint32_t tick = control->pass & OTP_PASS_TICK;
     begin_record(scratch, control, task, memory, look);
-    int timed = tick && split_time(&scratch->record, &state, memory, look);
+    int timed = tick && split_time(&scratch->record, &state, memory, look, control->interval_ns * RAN_UNSEEN);
     if (!timed && !snapshot)
         return 1;
     if (take_user_side(scratch, &state, task))

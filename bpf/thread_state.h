@@ -21,10 +21,11 @@ enum otp_thread_run {
 };
 
 struct otp_thread_state {
-    uint64_t cpu_ns;                     /* CPU time of the thread so far */
-    uint64_t switches;                   /* how often it was switched out so far */
-    uint64_t runnable_ns;                /* time that it waited for a CPU since that was told last; 0: little */
-    uint64_t argument[3];                /* of the system call: the first, the second, and the fourth */
+    uint64_t cpu_ns;      /* CPU time of the thread so far */
+    uint64_t switches;    /* how often it was switched out so far */
+    uint64_t runnable_ns; /* time that it waited for a CPU since that was told last; 0: little */
+    uint64_t ran_ns;      /* time that it ran since that was told last, if no clock event has met it in long; or 0 */
+    uint64_t argument[3]; /* of the system call: the first, the second, and the fourth */
     uint32_t lock_words[OTP_LOCK_WORDS]; /* in futex(2): what lies there */
     uint32_t place;                      /* 1 + of the thread in otp_pending; 0: none */
     int32_t syscall;                     /* number; -1: in none */
@@ -32,6 +33,6 @@ struct otp_thread_state {
     uint8_t lock_words_valid;
     uint8_t reserved[6];
 };
-_Static_assert(sizeof(struct otp_thread_state) == 88, "a whole number of words");
+_Static_assert(sizeof(struct otp_thread_state) == 96, "a whole number of words");
 
 #endif

@@ -42,10 +42,8 @@ int otp_thread_pass_run(struct otp_thread_pass *pass, const struct otp_descripto
         pass->buffer = otp_sys.malloc(BUFFER);
     if (!pass->buffer)
         return otp_error(OTELPROF_E_MEMORY, "out of memory for a pass over the threads");
-    if (!otp_descriptor_intact(link))
-        return otp_error(OTELPROF_E_STATE, "somebody closed the descriptor that passes over the threads need");
-    int fd = bpf_iter_create(link->fd);
-    if (fd >= 0 && fd <= 2) { /* the host closed its own: it shall not take this one for it */
+    int fd = bpf_iter_create(link->fd); /* an error where the number has come to mean anything else */
+    if (fd >= 0 && fd <= 2) {           /* the host closed its own: it shall not take this one for it */
         int higher = fcntl(fd, F_DUPFD_CLOEXEC, 3);
         close(fd);
         fd = higher < 0 ? -errno : higher;

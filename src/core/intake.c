@@ -121,7 +121,7 @@ void otp_intake_record(struct otp_intake *intake, const void *record, size_t siz
     }
     struct otp_sample sample = sample_of_thread(intake, &parts);
     sample.type = OTP_PROFILE_CPU;
-    sample.value = (double)parts.header.weight;
+    sample.value = (double)parts.header.interval;
     if (!(parts.header.flags & OTP_RECORD_WALL_ONLY))
         otp_window_add(intake->window, &sample); /* counts what it loses */
     if (intake->on_cpu)

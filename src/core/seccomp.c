@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/sys.h"
@@ -22,7 +23,10 @@ unsigned otp_seccomp_filters(void) {
     return line ? (unsigned)strtoul(line + sizeof("\nSeccomp_filters:") - 1, NULL, 10) : 0;
 }
 
+/* Where there was no filter, the mode alone says that none has come, for a hundredth of what the file costs. */
 bool otp_seccomp_filtered(unsigned before) {
+    if (!before && prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 0)
+        return false;
     if (otp_seccomp_filters() <= before)
         return false;
     otp_sys_forbid_read_memory();

@@ -91,6 +91,8 @@ static void take_time(struct otp_thread_keeper *keeper, const struct otp_thread_
     uint32_t group = OTP_NO_GROUP;
     if (state->runnable_ns)
         group = add_time(keeper, sample, OTP_THREAD_RUNNABLE, blocked ? -1 : state->syscall, state->runnable_ns);
+    if (state->ran_ns) /* where it ran is not known: where it has come to since */
+        add_time(keeper, sample, OTP_THREAD_RUNNING, -1, state->ran_ns);
     if (blocked)
         group = add_time(keeper, sample, state->run, state->syscall, header->weight);
     if (state->place && state->place <= OTP_PENDING_PLACES) {
@@ -116,7 +118,7 @@ static void take_thread(void *user, const struct otp_thread_state *state, const 
 
 void otp_thread_keeper_on_cpu(void *user, const struct otp_record *header, const struct otp_sample *sample) {
     struct otp_thread_keeper *keeper = user;
-    if (keeper->wall)
+    if (keeper->wall && header->weight)
         add_time(keeper, sample, OTP_THREAD_RUNNING, -1, header->weight);
     if (header->flags & OTP_RECORD_SNAPSHOT)
         otp_thread_snapshot_take_running(&keeper->snapshot, header, sample);
@@ -128,6 +130,7 @@ void otp_thread_keeper_on_cpu(void *user, const struct otp_record *header, const
 static void fail(struct otp_thread_keeper *keeper, const char *reason) {
     keeper->failed++;
     keeper->wall = keeper->threads = false;
+    control_of(keeper)->wall = 0;
     otp_thread_snapshot_give_up(&keeper->snapshot, control_of(keeper));
     otp_notes_add(keeper->notes, "wall and threads: off: %s", reason);
 }
@@ -195,6 +198,7 @@ static int begin_wall(struct otp_thread_keeper *keeper) {
         return otp_error(OTELPROF_E_MEMORY, "out of memory for wall time");
     forget_groups(keeper);
     control->run++;
+    control->wall = 1;
     control->epoch++;
     control->places = 0;
     control->last_pass_ns = kernel_clock(keeper);
@@ -206,6 +210,7 @@ static int begin_wall(struct otp_thread_keeper *keeper) {
 /* What went by since the last tick is told, and nothing more comes. */
 static void end_wall(struct otp_thread_keeper *keeper) {
     pass(keeper, OTP_PASS_TICK);
+    control_of(keeper)->wall = 0;
     otp_thread_keeper_settle(keeper);
 }
 
