@@ -11,14 +11,13 @@
 #include "base/intern.h"
 #include "encode/otlp_reader.h"
 #include "tool/inputs.h"
+#include "tool/places.h"
 #include "tool/requests.h"
 #include "tool/sample_type.h"
 #include "tool/text.h"
 #include "tool/tool.h"
 
 #define PARTIES_SHOWN 5 /* of each side */
-#define WRAPPERS_MAX 8  /* frames of wrappers of locks, innermost */
-#define NAME_MAX_BYTES 512
 
 enum side { WAITED, HELD, SIDES };
 
@@ -65,22 +64,13 @@ static bool reserve(void **array, size_t *room, uint32_t number, size_t size) {
     return true;
 }
 
-/* The text of an attribute of a sample, "" if it has none. */
-static const char *attribute(const struct otp_otlp_reader *reader, size_t profile, size_t sample, const char *key) {
-    struct otp_otlp_value value;
-    for (size_t i = 0; otp_otlp_sample_attribute(reader, profile, sample, i, &value); i++)
-        if (value.text && strcmp(value.key, key) == 0)
-            return value.text;
-    return "";
-}
-
 static const char *keep(struct locks *locks, const char *text) {
     return otp_arena_copy(locks->arena, text, strlen(text));
 }
 
 static uint32_t intern_parts(struct otp_intern *keys, uint32_t number, const char *first, const char *second,
                              const char *third) {
-    char key[4 * NAME_MAX_BYTES];
+    char key[4 * PLACE_BYTES];
     int length = snprintf(key, sizeof(key), "%" PRIu32 "\n%.511s\n%.511s\n%.511s", number, first, second, third);
     size_t size = length < 0 ? 0 : (size_t)length < sizeof(key) ? (size_t)length : sizeof(key) - 1;
     return otp_intern(keys, key, size);
@@ -88,9 +78,9 @@ static uint32_t intern_parts(struct otp_intern *keys, uint32_t number, const cha
 
 /* The lock of a sample, made if new. OTP_INTERN_NONE: out of memory. */
 static uint32_t lock_of(struct locks *locks, const struct otp_otlp_reader *reader, size_t profile, size_t sample) {
-    const char *name = attribute(reader, profile, sample, "otelprof.lock.name");
-    const char *kind = attribute(reader, profile, sample, "otelprof.lock.kind");
-    const char *address = attribute(reader, profile, sample, "otelprof.lock.address");
+    const char *name = place_attribute(reader, profile, sample, "otelprof.lock.name");
+    const char *kind = place_attribute(reader, profile, sample, "otelprof.lock.kind");
+    const char *address = place_attribute(reader, profile, sample, "otelprof.lock.address");
     uint32_t number = intern_parts(locks->lock_keys, 0, name, kind, "");
     if (number == OTP_INTERN_NONE ||
         !reserve((void **)&locks->locks, &locks->lock_room, number, sizeof(locks->locks[0])))
@@ -107,51 +97,11 @@ static uint32_t lock_of(struct locks *locks, const struct otp_otlp_reader *reade
     return lock->name && lock->kind ? number : OTP_INTERN_NONE;
 }
 
-/* Wrappers of locks, which are in every stack of C++: the standard library's headers. */
-static bool is_wrapper(const struct otp_otlp_line *line) {
-    return strstr(line->file, "/c++/") || strncmp(line->function, "std::", 5) == 0 ||
-           strncmp(line->function, "__gthread", 9) == 0;
-}
-
-static void say_line(const struct otp_otlp_line *line, char *function, char *place) {
-    const char *slash = strrchr(line->file, '/');
-    if (*line->function || *line->system_name)
-        snprintf(function, NAME_MAX_BYTES, "%.511s", *line->function ? line->function : line->system_name);
-    if (*line->file && line->line)
-        snprintf(place, NAME_MAX_BYTES, "%.200s:%" PRId64, slash ? slash + 1 : line->file, line->line);
-}
-
-static void say_module(const struct otp_otlp_frame *frame, char *function, char *place) {
-    const char *slash = strrchr(frame->file, '/'), *file = slash ? slash + 1 : frame->file;
-    snprintf(function, NAME_MAX_BYTES, "%.200s+0x%" PRIx64, file,
-             frame->address - frame->mapping_start + frame->file_offset);
-    snprintf(place, NAME_MAX_BYTES, "%.200s", file);
-}
-
-/* The innermost function that is no wrapper, and its line or its module. */
-static void leaf_of(const struct otp_otlp_reader *reader, size_t profile, size_t sample, char *function, char *place) {
-    struct otp_otlp_frame frame;
-    struct otp_otlp_line line;
-    snprintf(function, NAME_MAX_BYTES, "(no stack)");
-    *place = 0;
-    for (size_t i = 0; i < WRAPPERS_MAX && otp_otlp_frame(reader, profile, sample, i, &frame); i++) {
-        if (i == 0)
-            say_module(&frame, function, place);
-        if (!frame.line_count)
-            return;
-        for (size_t j = 0; j < frame.line_count && otp_otlp_line(reader, profile, sample, i, j, &line); j++) {
-            say_line(&line, function, place);
-            if (!is_wrapper(&line))
-                return;
-        }
-    }
-}
-
 static struct party *party_of(struct locks *locks, const struct otp_otlp_reader *reader, size_t profile, size_t sample,
                               uint32_t lock, enum side side) {
-    char function[NAME_MAX_BYTES], place[NAME_MAX_BYTES];
-    const char *value = attribute(reader, profile, sample, locks->options->by);
-    leaf_of(reader, profile, sample, function, place);
+    char function[PLACE_BYTES], place[PLACE_BYTES];
+    const char *value = place_attribute(reader, profile, sample, locks->options->by);
+    place_innermost(reader, profile, sample, function, place);
     uint32_t number = intern_parts(locks->party_keys, lock * SIDES + side, function, place, value);
     if (number == OTP_INTERN_NONE ||
         !reserve((void **)&locks->parties, &locks->party_room, number, sizeof(locks->parties[0])))

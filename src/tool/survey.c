@@ -18,6 +18,7 @@ struct survey {
     size_t type_count;
     struct otp_intern *processes; /* ids of instances */
     uint64_t *last;               /* by process: start of its last window, unix ns */
+    uint64_t *last_snapshot;      /* of its last one with a snapshot of its threads */
     bool several_windows;
     char names[512];
 };
@@ -29,7 +30,8 @@ struct survey *survey_new(void) {
     survey->arena = otp_arena_new(0);
     survey->processes = survey->arena ? otp_intern_new(survey->arena) : NULL;
     survey->last = calloc(PROCESSES_MAX, sizeof(*survey->last)); /* pages that are not touched cost nothing */
-    if (survey->processes && survey->last)
+    survey->last_snapshot = calloc(PROCESSES_MAX, sizeof(*survey->last_snapshot));
+    if (survey->processes && survey->last && survey->last_snapshot)
         return survey;
     survey_free(survey);
     return NULL;
@@ -40,6 +42,7 @@ void survey_free(struct survey *survey) {
         return;
     otp_arena_free(survey->arena);
     free(survey->last);
+    free(survey->last_snapshot);
     free(survey);
 }
 
@@ -65,7 +68,13 @@ static const char *process_of(const struct otp_otlp_reader *reader, size_t profi
     return instance ? instance : text;
 }
 
-static bool add_window(struct survey *survey, const struct otp_otlp_reader *reader, size_t number, uint64_t time_ns) {
+static bool is_snapshot(const struct otp_otlp_profile *profile) {
+    return strcmp(profile->sample_name, "goroutine") == 0;
+}
+
+static bool add_window(struct survey *survey, const struct otp_otlp_reader *reader, size_t number,
+                       const struct otp_otlp_profile *profile) {
+    uint64_t time_ns = profile->time_unix_ns;
     char text[32];
     const char *process = process_of(reader, number, text);
     uint32_t index = otp_intern(survey->processes, process, strlen(process));
@@ -74,6 +83,8 @@ static bool add_window(struct survey *survey, const struct otp_otlp_reader *read
     survey->several_windows |= survey->last[index] && survey->last[index] != time_ns;
     if (time_ns > survey->last[index])
         survey->last[index] = time_ns;
+    if (is_snapshot(profile) && time_ns > survey->last_snapshot[index])
+        survey->last_snapshot[index] = time_ns;
     return true;
 }
 
@@ -87,7 +98,7 @@ bool survey_add(struct survey *survey, const struct otp_otlp_reader *reader) {
         sample_type_of(&profile, &type);
         if (profile.sample_count)
             add_type(survey, &type);
-        if (!add_window(survey, reader, i, profile.time_unix_ns))
+        if (!add_window(survey, reader, i, &profile))
             return false;
     }
     return true;
@@ -101,7 +112,7 @@ bool survey_has(const struct survey *survey, const struct sample_type *type) {
 }
 
 bool survey_default(const struct survey *survey, struct sample_type *type) {
-    static const char *const order[] = {"cpu", "inuse_space", "alloc_space", "block"};
+    static const char *const order[] = {"cpu", "wall", "inuse_space", "alloc_space", "block"};
     for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
         sample_type_find(order[i], type);
         if (survey_has(survey, type))
@@ -124,8 +135,9 @@ bool survey_is_last(const struct survey *survey, const struct otp_otlp_reader *r
     struct otp_otlp_profile profile;
     const char *process = process_of(reader, number, text);
     uint32_t index = otp_intern_find(survey->processes, process, strlen(process));
-    return index < PROCESSES_MAX && otp_otlp_profile(reader, number, &profile) &&
-           profile.time_unix_ns == survey->last[index];
+    if (index >= PROCESSES_MAX || !otp_otlp_profile(reader, number, &profile))
+        return false;
+    return profile.time_unix_ns == (is_snapshot(&profile) ? survey->last_snapshot : survey->last)[index];
 }
 
 size_t survey_processes(const struct survey *survey, bool *several_windows) {

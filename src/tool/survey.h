@@ -30,7 +30,7 @@ bool survey_has(const struct survey *survey, const struct sample_type *type);
 /* The names of all types that there are, "cpu, alloc_space"; how many in *count. */
 const char *survey_names(const struct survey *survey, size_t *count);
 
-/* True if the profile belongs to the last window of its process. */
+/* True if the profile belongs to the last window of its process; of snapshots, to the last that has one. */
 bool survey_is_last(const struct survey *survey, const struct otp_otlp_reader *reader, size_t profile);
 
 /* Processes, and whether one of them has several windows. */

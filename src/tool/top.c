@@ -13,8 +13,10 @@
 #include "tool/inputs.h"
 #include "tool/leaks.h"
 #include "tool/locks.h"
+#include "tool/off_cpu.h"
 #include "tool/report.h"
 #include "tool/requests.h"
+#include "tool/threads.h"
 #include "tool/tool.h"
 
 #define WIDTH_DEFAULT 116
@@ -25,7 +27,8 @@ const char tool_top_help[] =
     "otelprof top [OPTIONS] FILE|DIR...\n"
     "\n"
     "otelprof top --leaks OLD NEW\n"
-    "otelprof top --locks [--by KEY] FILE|DIR...\n"
+    "otelprof top --locks|--off-cpu [--by KEY] FILE|DIR...\n"
+    "otelprof top --threads FILE|DIR...\n"
     "\n"
     "Reads OTLP profiles (of a DIR: its *.otlp files), adds them up, and prints where the CPU time went, or the "
     "memory.\n"
@@ -34,11 +37,15 @@ const char tool_top_help[] =
     "\n"
     "  -t, --type NAME    what is shown: cpu, inuse_space (heap), alloc_space (alloc), inuse_objects, alloc_objects,\n"
     "                     block (lock: who waited), mutex (who released what was waited for), block_contentions,\n"
-    "                     mutex_contentions, or another type of these files (default: the first that there is)\n"
+    "                     mutex_contentions, wall, goroutine (threads), or another type of these files (default: the "
+    "first\n"
+    "                     that there is)\n"
     "      --leaks        what of live memory has grown from the last window in OLD to the last one in NEW\n"
     "      --locks        for each lock: how long it was waited for, by whom, and who held it, by function and route "
     "(or\n"
     "                     by another attribute: --by)\n"
+    "      --off-cpu      where threads were blocked: by what they waited for, by function and route (--by)\n"
+    "      --threads      the threads of the last snapshot, by equal stack and state, and deadlocks\n"
     "  -n, --rows N       rows of each table (default 20)\n"
     "      --self         most SELF first (default)\n"
     "      --total        most TOTAL first\n"
@@ -69,6 +76,8 @@ enum {
     OPTION_WIDTH,
     OPTION_LEAKS,
     OPTION_LOCKS,
+    OPTION_OFF_CPU,
+    OPTION_THREADS,
 };
 
 static const struct option long_options[] = {
@@ -86,6 +95,8 @@ static const struct option long_options[] = {
     {"type", required_argument, NULL, 't'},
     {"leaks", no_argument, NULL, OPTION_LEAKS},
     {"locks", no_argument, NULL, OPTION_LOCKS},
+    {"off-cpu", no_argument, NULL, OPTION_OFF_CPU},
+    {"threads", no_argument, NULL, OPTION_THREADS},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -94,7 +105,7 @@ struct top_options {
     struct report report;
     uint8_t trace[16];
     const char *type; /* NULL: by what there is */
-    bool json, help, leaks, locks;
+    bool json, help, leaks, locks, off_cpu, threads;
     int kinds;                /* how many of the options that choose a report were given */
     struct sample_type shown; /* that type, or the default of these files */
 };
@@ -159,6 +170,22 @@ static int parse_value(struct top_options *options, int option) {
     }
 }
 
+/* Those that are not made of a tally. */
+static int check_own_reports(const struct top_options *options, int files) {
+    bool only_by = !options->kinds || (options->kinds == 1 && options->report.kind == REPORT_GROUPS);
+    int chosen = options->leaks + options->locks + options->off_cpu + options->threads;
+    if (chosen > 1)
+        return tool_usage("top", "--leaks, --locks, --off-cpu and --threads exclude each other");
+    if (options->leaks && (files != 2 || options->kinds || options->type))
+        return tool_usage("top", "--leaks takes two files or directories, and no other report");
+    if (options->threads && (options->kinds || options->type))
+        return tool_usage("top", "--threads is a report of its own");
+    if ((options->locks || options->off_cpu) && (!only_by || options->type || options->report.functions))
+        return tool_usage("top", "%s is a report of its own, which only --by goes with",
+                          options->locks ? "--locks" : "--off-cpu");
+    return TOOL_OK;
+}
+
 static int parse(int argc, char **argv, struct top_options *options) {
     *options = (struct top_options){.report = {.rows = 20}};
     optind = 1;
@@ -191,6 +218,12 @@ static int parse(int argc, char **argv, struct top_options *options) {
         case OPTION_LOCKS:
             options->locks = true;
             break;
+        case OPTION_OFF_CPU:
+            options->off_cpu = true;
+            break;
+        case OPTION_THREADS:
+            options->threads = true;
+            break;
         case 'h':
             options->help = true;
             return TOOL_OK;
@@ -208,12 +241,7 @@ static int parse(int argc, char **argv, struct top_options *options) {
         code = tool_usage("top", "--functions goes with --by");
     if (code == TOOL_OK && optind >= argc)
         code = tool_usage("top", "no file or directory is named");
-    if (code == TOOL_OK && options->leaks && (argc - optind != 2 || options->kinds || options->type))
-        code = tool_usage("top", "--leaks takes two files or directories, and no other report");
-    bool only_by = !options->kinds || (options->kinds == 1 && options->report.kind == REPORT_GROUPS);
-    if (code == TOOL_OK && options->locks && (!only_by || options->leaks || options->type || options->report.functions))
-        code = tool_usage("top", "--locks is a report of its own, which only --by goes with");
-    return code;
+    return code == TOOL_OK ? check_own_reports(options, argc - optind) : code;
 }
 
 static size_t terminal_width(void) {
@@ -309,10 +337,15 @@ int tool_top(int argc, char **argv) {
         return code;
     size_t width = options.report.width ? options.report.width : terminal_width();
     const struct locks_options locks = {options.report.by, options.report.rows, width, options.json};
+    const struct off_cpu_options off_cpu = {options.report.by, options.report.rows, width, options.json};
     if (options.leaks)
         code = leaks_report(argv[optind], argv[optind + 1], options.report.rows, width, options.json);
     else if (options.locks)
         code = locks_report(argv + optind, argc - optind, &locks);
+    else if (options.off_cpu)
+        code = off_cpu_report(argv + optind, argc - optind, &off_cpu);
+    else if (options.threads)
+        code = threads_report(argv + optind, argc - optind, options.report.rows, options.json);
     else
         code = survey_and_report(&options, argv + optind, argc - optind);
     return tool_finish(code);
