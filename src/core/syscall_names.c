@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 static const char *const names[] = {
-#include "syscall_table.inc"
+#include "syscall_table.h"
 };
 
 const char *otp_syscall_name(int number) {

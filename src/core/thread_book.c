@@ -75,8 +75,7 @@ struct otp_thread_entry *otp_thread_book_entry(struct otp_thread_book *book, uin
         return NULL;
     book->places[place_of(book, tid)] = (uint32_t)book->count;
     entry = &book->entries[book->count++];
-    memset(entry, 0, sizeof(*entry));
-    entry->tid = tid;
+    *entry = (struct otp_thread_entry){.tid = tid};
     return entry;
 }
 

@@ -25,7 +25,7 @@ ROOMS = {
 }
 # The C library's freestanding headers, our own, and the C++ library's, which have no suffix.
 PUBLIC_INCLUDES = re.compile(r"(std(def|int|bool)\.h|otelprof/\w+\.h|[a-z_]+)\Z")
-GENERATED = re.compile(r"(opentelemetry/proto/[\w/]+\.pb-c|otelprof\.skel|google/rpc/\w+\.pb-c)\.h\Z")
+GENERATED = re.compile(r"(opentelemetry/proto/[\w/]+\.pb-c|otelprof\.skel|syscall_table|google/rpc/\w+\.pb-c)\.h\Z")
 
 # Functions that code inside somebody else's process does not call, and the files that may all the same.
 BANNED = {
