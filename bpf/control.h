@@ -33,11 +33,12 @@ struct otp_control {
     uint32_t snapshot;                /* serial of the snapshot in which the CPU program tells threads too; 0: none */
     uint32_t run;                     /* one up whenever wall time begins to be taken */
     uint32_t epoch;                   /* one up whenever the places are free again */
-    uint32_t places;                  /* of otp_pending in use; written by the program */
+    uint32_t places;                  /* in use; written by the program */
     uint32_t serial;                  /* of the snapshot that passes belong to */
     uint32_t cpu_off;                 /* the clock events are for wall time and snapshots alone */
     uint32_t wall;                    /* wall time is being taken */
-    uint64_t last_pass_ns;            /* kernel's monotonic clock: the pass before, or when the run began */
+    uint64_t pass_ns;                 /* kernel's monotonic clock: when this pass began */
+    uint64_t last_pass_ns;            /* the same of the pass before, or when the run began */
     uint64_t gap_ns;                  /* between two passes, as intended */
     struct otp_pass_counters threads; /* written by the program */
 };

@@ -82,6 +82,7 @@ struct seq_file;
 
 struct bpf_iter_meta {
     struct seq_file *seq;
+    uint64_t seq_num; /* objects before this one */
 } OTP_CORE;
 
 /* What a program of type iter/task gets: struct bpf_iter__task, in which a pointer takes 8 bytes. */

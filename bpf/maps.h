@@ -31,7 +31,26 @@ SHARED_ARRAY(otp_rules, OTP_RULES_MAX, struct otp_rule);
 SHARED_ARRAY(otp_segments, 2 * OTP_SEGMENTS_MAX, struct otp_segment);
 SHARED_ARRAY(otp_slots, 1, struct otp_slot);
 SHARED_ARRAY(otp_index, 1, uint64_t);
-SHARED_ARRAY(otp_pending, OTP_PENDING_PLACES, uint64_t); /* ns that a thread is still where it was told last */
+SHARED_ARRAY(otp_still_ns, 2 * OTP_PLACES, uint64_t); /* see OTP_PLACE_INDEX */
+
+/*
+ * The threads in the order in which a pass comes to them, which changes when one of them ends. What a pass has to know
+ * of a thread that stands still lies side by side here: it need not touch what lies scattered over the kernel's memory.
+ */
+struct still_thread {
+    uint64_t task;
+    uint32_t born; /* a part of its time of birth */
+    uint32_t epoch, place;
+    uint32_t switches;
+    uint64_t reserved;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, OTP_PLACES);
+    __type(key, uint32_t);
+    __type(value, struct still_thread);
+} otp_still SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -45,9 +64,9 @@ struct task_memory {
     uint32_t registrations; /* otp_control.registrations at the last search that found nothing */
     uint32_t snapshot;      /* serial of the snapshot that the thread was told in last */
     uint32_t run, epoch;    /* otp_control's, when the rest was written; another run: the rest does not count */
-    uint32_t place;         /* 1 + of the thread in otp_pending during this epoch; 0: none */
+    uint32_t place;         /* of the thread in this epoch, from 1; 0: none */
     uint32_t state;         /* enum otp_thread_run at the last look */
-    uint64_t looked_ns;     /* when it was told last, or found unchanged */
+    uint64_t looked_ns;     /* when it was told last, or known to stand still */
     uint64_t seen_ns;       /* as much of its time is told as went by up to here */
     uint64_t cpu_ns;        /* what it had run then */
     uint64_t delay_ns;      /* what it had waited for a CPU then */

@@ -7,9 +7,8 @@
  * where: each stands for what the thread has run since the one before, so that all of it is told however the clock
  * falls in with the thread), it waited for a CPU (the growth of run_delay, on the scheduler's own clock, because the
  * pass itself makes threads wait), and it was blocked, which is the rest and goes to the place where it is blocked now.
- * A thread that was not switched out since is where it was: its time is added to its place in otp_pending, without a
- * walk and a record. One that runs has no registers that could be read; what it was blocked is told when it blocks
- * again.
+ * A thread that was not switched out since is where it was: that is noted at its place, without a walk and a record.
+ * One that runs has no registers that could be read; what it was blocked is told when it blocks again.
  */
 #ifndef OTP_BPF_THREAD_PASS_H
 #define OTP_BPF_THREAD_PASS_H
@@ -83,22 +82,59 @@ OTP_INLINE void meet(struct task_memory *memory, const struct otp_control *contr
     memory->state = 0;
 }
 
-/* True: the thread stands where it was told to stand, and its time is added there. */
-OTP_INLINE int stands_still(struct task_memory *memory, const struct otp_control *control, const struct look *look) {
-    if (memory->switches != look->switches || memory->epoch != control->epoch || !memory->place ||
-        is_blocked(memory->state) != is_blocked(look->run))
-        return 0;
-    uint32_t key = memory->place - 1;
-    uint64_t *pending = bpf_map_lookup_elem(&otp_pending, &key);
-    if (!pending)
-        return 0;
-    uint64_t time = above(look->now_ns, memory->looked_ns);
-    *pending += time;
-    memory->looked_ns = look->now_ns;
+/* What was noted while the thread stood still is part of what is told. */
+OTP_INLINE void catch_up(struct task_memory *memory, const struct otp_control *control) {
+    if (!memory->place)
+        return;
+    uint32_t key = OTP_PLACE_INDEX(memory->epoch, memory->place);
+    uint64_t *still = bpf_map_lookup_elem(&otp_still_ns, &key);
+    uint64_t time = still ? above(*still, memory->looked_ns) : 0;
+    memory->looked_ns += time;
     memory->seen_ns += time;
-    if (!is_blocked(look->run))
+    if (!is_blocked(memory->state))
         memory->delay_ns += time; /* run_delay grows when it is over */
-    return 1;
+    if (memory->epoch != control->epoch)
+        memory->place = 0;
+}
+
+/* True: the thread stands where it was told to stand. */
+OTP_INLINE int stands_still(struct task_memory *memory, const struct look *look) {
+    if (memory->switches != look->switches || !memory->place || is_blocked(memory->state) != is_blocked(look->run))
+        return 0;
+    uint32_t key = OTP_PLACE_INDEX(memory->epoch, memory->place);
+    uint64_t *still = bpf_map_lookup_elem(&otp_still_ns, &key);
+    if (still)
+        *still = look->now_ns;
+    return still != 0;
+}
+
+/* The same for a blocked thread that is the next one where it was the next one before. */
+OTP_INLINE int stands_in_line(const struct otp_task_iterator *context, const struct task_struct *task,
+                              const struct otp_control *control) {
+    uint32_t key = (uint32_t)context->meta->seq_num;
+    struct still_thread *thread = bpf_map_lookup_elem(&otp_still, &key);
+    if (!thread || thread->task != (uint64_t)task || thread->epoch != control->epoch || task->on_cpu ||
+        thread->switches != (uint32_t)(task->nvcsw + task->nivcsw) || thread->born != (uint32_t)task->start_time ||
+        !task->__state)
+        return 0;
+    key = OTP_PLACE_INDEX(thread->epoch, thread->place);
+    uint64_t *still = bpf_map_lookup_elem(&otp_still_ns, &key);
+    if (still)
+        *still = control->pass_ns;
+    return still != 0;
+}
+
+OTP_INLINE void note_in_line(const struct otp_task_iterator *context, const struct task_struct *task,
+                             const struct task_memory *memory) {
+    uint32_t key = (uint32_t)context->meta->seq_num;
+    struct still_thread *thread = bpf_map_lookup_elem(&otp_still, &key);
+    if (!thread || !memory->place || !is_blocked(memory->state))
+        return;
+    thread->task = (uint64_t)task;
+    thread->born = (uint32_t)task->start_time;
+    thread->epoch = memory->epoch;
+    thread->place = memory->place;
+    thread->switches = (uint32_t)memory->switches;
 }
 
 /* ------------------------------------------------------------------------------------------- telling */
@@ -195,9 +231,9 @@ OTP_INLINE int give(struct otp_task_iterator *context, struct scratch *scratch, 
 
 /* The thread's place: the one that it has in this epoch, or the next free one; 0: all are taken. */
 OTP_INLINE uint32_t place_for(const struct task_memory *memory, const struct otp_control *control) {
-    if (memory->place && memory->epoch == control->epoch)
+    if (memory->place)
         return memory->place;
-    return control->places < OTP_PENDING_PLACES ? control->places + 1 : 0;
+    return control->places < OTP_PLACES ? control->places + 1 : 0;
 }
 
 /* What the record said is told. */
@@ -220,6 +256,10 @@ OTP_INLINE void remember(struct task_memory *memory, struct otp_control *control
         control->places = state->place;
     memory->place = state->place;
     memory->epoch = control->epoch;
+    uint32_t key = OTP_PLACE_INDEX(memory->epoch, memory->place);
+    uint64_t *still = memory->place ? bpf_map_lookup_elem(&otp_still_ns, &key) : 0;
+    if (still)
+        *still = look->now_ns;
 }
 
 /* What of the thread's time is to be told now. True: anything. */
@@ -275,11 +315,14 @@ OTP_INLINE int tell(struct otp_task_iterator *context, struct task_struct *task,
     state.switches = look->switches;
     state.run = look->run;
     state.place = timed ? place_for(memory, control) : 0;
+    state.stood_ns = memory->looked_ns;
     if (give(context, scratch, &state))
         return 1;
     control->threads.told++;
-    if (timed)
+    if (timed) {
         remember(memory, control, look, &state);
+        note_in_line(context, task, memory);
+    }
     if (snapshot)
         memory->snapshot = control->serial;
     return 1;
@@ -292,7 +335,14 @@ int otp_threads(struct otp_task_iterator *context) {
     struct otp_control *control = bpf_map_lookup_elem(&otp_control, &zero);
     struct scratch *scratch = bpf_map_lookup_elem(&otp_pass_scratch, &zero);
     char name[16] = "";
-    if (!task || !control || !scratch || !in_family(control, task->tgid) || task->exit_state || !task->mm)
+    if (!task || !control || !scratch)
+        return 0;
+    if (control->pass == OTP_PASS_TICK && stands_in_line(context, task, control)) {
+        control->threads.looks++;
+        control->threads.unchanged++;
+        return 0;
+    }
+    if (!in_family(control, task->tgid) || task->exit_state || !task->mm)
         return 0;
     bpf_probe_read_kernel_str(name, sizeof(name), task->comm);
     if (is_own(control, task->pid, name))
@@ -313,7 +363,10 @@ int otp_threads(struct otp_task_iterator *context) {
     int last = snapshot && (control->pass & OTP_PASS_LAST);
     if (tick && memory->run != control->run)
         meet(memory, control, &look, task->start_time);
-    if (tick && look.run != OTP_THREAD_RUNNING && stands_still(memory, control, &look)) {
+    if (tick)
+        catch_up(memory, control);
+    if (tick && look.run != OTP_THREAD_RUNNING && stands_still(memory, &look)) {
+        note_in_line(context, task, memory);
         control->threads.unchanged++;
         if (!snapshot)
             return 0;

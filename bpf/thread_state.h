@@ -8,8 +8,8 @@
 
 #include "shared_types.h"
 
-#define OTP_PENDING_PLACES 16384 /* threads whose unchanged waits are added up without a record */
-#define OTP_LOCK_WORDS 6         /* from a futex on: reaches the owner in glibc's mutex and read/write lock */
+#define OTP_PLACES 16384 /* threads that are known to stand still without a record each time */
+#define OTP_LOCK_WORDS 6 /* from a futex on: reaches the owner in glibc's mutex and read/write lock */
 
 enum otp_thread_run {
     OTP_THREAD_RUNNING = 1,
@@ -25,14 +25,21 @@ struct otp_thread_state {
     uint64_t switches;    /* how often it was switched out so far */
     uint64_t runnable_ns; /* time that it waited for a CPU since that was told last; 0: little */
     uint64_t ran_ns;      /* time that it ran since that was told last, if no clock event has met it in long; or 0 */
+    uint64_t stood_ns;    /* until when it is known to have stood where it was told before; kernel's monotonic clock */
     uint64_t argument[3]; /* of the system call: the first, the second, and the fourth */
     uint32_t lock_words[OTP_LOCK_WORDS]; /* in futex(2): what lies there */
-    uint32_t place;                      /* 1 + of the thread in otp_pending; 0: none */
+    uint32_t place;                      /* where the pass will note how long it stands still, from 1; 0: nowhere */
     int32_t syscall;                     /* number; -1: in none */
     uint8_t run;                         /* enum otp_thread_run */
     uint8_t lock_words_valid;
     uint8_t reserved[6];
 };
-_Static_assert(sizeof(struct otp_thread_state) == 96, "a whole number of words");
+_Static_assert(sizeof(struct otp_thread_state) == 104, "a whole number of words");
+
+/*
+ * Index in otp_still_ns of a place: until when (kernel's monotonic clock) the thread is known to stand where the record
+ * with this place told it. Places are given anew in each epoch; those of the epoch before stay readable.
+ */
+#define OTP_PLACE_INDEX(epoch, place) (((epoch)&1) * OTP_PLACES + (place)-1)
 
 #endif

@@ -307,6 +307,45 @@ show_locks() {
     otelprof top --locks -n 4 --width "$width" "$out/profiles" | sed 's/^/  /'
 }
 
+# Where the routes' requests spend their time when they do not compute.
+show_waiting() {
+    heading 'Where the routes wait   (otelprof top --off-cpu)'
+    otelprof top --off-cpu -n 5 --width "$width" "$out/profiles" | sed 's/^/  /'
+}
+
+# All five profiles, a line a route: what its requests computed, how long they took, what they allocated, what of it is
+# left, and how long they waited for locks.
+show_all_types() {
+    heading 'Each route by all profiles   (otelprof top --type ... --by http.route)'
+    otelprof top --type wall --by http.route --json "$out/profiles" >"$out/wall.json"
+    otelprof top --off-cpu --json "$out/profiles" >"$out/off_cpu.json"
+    otelprof top --locks --json "$out/profiles" >"$out/locks.json"
+    {
+        jq -r '.groups[] | ["cpu", .value // "", .cpu.ns] | @tsv' "$out/routes.json"
+        jq -r '.groups[] | ["wall", .value // "", .sum.ns] | @tsv' "$out/wall.json"
+        jq -r '.places[] | ["blocked", .value, .ns] | @tsv' "$out/off_cpu.json"
+        jq -r '.groups[] | ["allocated", .value // "", .sum.bytes] | @tsv' "$out/allocated.json"
+        jq -r '.groups[] | ["live", .value // "", .sum.bytes] | @tsv' "$out/live.json"
+        jq -r '.locks[] | select(.kind | test("^(mutex|rwlock|spinlock)$")) | .waited[] |
+            ["locks", .value, .delay_ns] | @tsv' "$out/locks.json"
+    } | awk -F '\t' '
+        function seconds(ns) { return sprintf("%.2f s", ns / 1e9) }
+        function mib(bytes) { return sprintf("%.1f MiB", bytes / 1048576) }
+        $2 != "" { sum[$1, $2] += $3; if ($1 == "wall") routes[$2] = $3 }
+        END {
+            for (route in routes) {
+                if (!rows++)
+                    printf "  %-14s %10s %10s %10s %14s %14s %14s\n", "ROUTE", "CPU", "WALL", "BLOCKED", "ALLOCATED", "STILL LIVE",
+                        "LOCK WAITING"
+                line[rows] = sprintf("  %-14s %10s %10s %10s %14s %14s %14s", route, seconds(sum["cpu", route]),
+                    seconds(sum["wall", route]), seconds(sum["blocked", route]), mib(sum["allocated", route]),
+                    mib(sum["live", route]), seconds(sum["locks", route]))
+            }
+            for (i = 1; i <= rows; i++) print line[i]
+            if (!rows) print "  (no sample carries a route)"
+        }'
+}
+
 # What the profiler cost, from the shop's statistics and the files.
 show_cost() {
     local bytes files cpus
@@ -375,6 +414,8 @@ main() {
     fi
     show_memory
     show_locks
+    show_waiting
+    show_all_types
     show_cost
     show_files
 }

@@ -37,7 +37,7 @@ struct otp_capture {
     struct otp_cpu_clock *next_clock;
     struct otp_ring *ring;
     struct otp_region counters;
-    struct otp_region pending;
+    struct otp_region still;
     struct otp_thread_pass pass;
     uint64_t interval_ns;
     unsigned sets;
@@ -88,8 +88,8 @@ static int map_shared(struct otp_capture *capture) {
         result = otp_region_map(&capture->counters, shared[OTP_MAP_COUNTERS].fd,
                                 otp_region_array_size(sizes->cpus, sizeof(struct otp_cpu_counters)));
     if (!result)
-        result = otp_region_map(&capture->pending, shared[OTP_MAP_PENDING].fd,
-                                otp_region_array_size(OTP_PENDING_PLACES, sizeof(uint64_t)));
+        result = otp_region_map(&capture->still, shared[OTP_MAP_STILL].fd,
+                                otp_region_array_size((size_t)2 * OTP_PLACES, sizeof(uint64_t)));
     if (result)
         return otp_error_errno(OTELPROF_E_MEMORY, -result, "mmap of the maps shared with the programs");
     capture->ring = otp_ring_open(shared[OTP_MAP_RING].fd, sizes->ring_bytes);
@@ -134,7 +134,7 @@ void otp_capture_close(struct otp_capture *capture) {
     otp_region_park(&kept.slots);
     otp_region_park(&kept.index);
     otp_region_release(&capture->counters);
-    otp_region_release(&capture->pending);
+    otp_region_release(&capture->still);
     otp_thread_pass_free(&capture->pass);
     free(capture);
 }
@@ -280,7 +280,7 @@ int otp_capture_pass(struct otp_capture *capture, uint32_t what, otp_capture_thr
     return result;
 }
 
-uint64_t *otp_capture_pending(const struct otp_capture *capture) { return capture->pending.address; }
+const uint64_t *otp_capture_still(const struct otp_capture *capture) { return capture->still.address; }
 
 int otp_capture_wake_fd(const struct otp_capture *capture) {
     const struct otp_descriptor *ring = &capture->set.shared[OTP_MAP_RING];

@@ -96,8 +96,9 @@ int otp_capture_pass(struct otp_capture *capture, uint32_t what, otp_capture_thr
 /* 0 if there can be passes; else OTELPROF_E_KERNEL with a sentence. */
 int otp_capture_pass_possible(const struct otp_capture *capture);
 
-/* By place - 1 (struct otp_thread_state): ns that the thread has been where it was told. OTP_PENDING_PLACES of them. */
-uint64_t *otp_capture_pending(const struct otp_capture *capture);
+/* By OTP_PLACE_INDEX (thread_state.h): until when, by the programs' clock, a thread is known to stand where it was
+ * told. */
+const uint64_t *otp_capture_still(const struct otp_capture *capture);
 
 /* The descriptor that becomes readable when a program asks for attention; -1 if somebody closed it. */
 int otp_capture_wake_fd(const struct otp_capture *capture);

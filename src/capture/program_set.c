@@ -59,8 +59,8 @@ static struct bpf_map *shared_map(struct otelprof_bpf *object, int which) {
         return object->maps.otp_ring;
     case OTP_MAP_TASKS:
         return object->maps.otp_tasks;
-    case OTP_MAP_PENDING:
-        return object->maps.otp_pending;
+    case OTP_MAP_STILL:
+        return object->maps.otp_still_ns;
     default:
         return NULL;
     }

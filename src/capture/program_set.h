@@ -20,7 +20,7 @@ enum otp_shared_map {
     OTP_MAP_INDEX,
     OTP_MAP_RING,
     OTP_MAP_TASKS,
-    OTP_MAP_PENDING,
+    OTP_MAP_STILL,
     OTP_MAP_SHARED_COUNT,
 };
 

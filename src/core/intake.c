@@ -76,7 +76,7 @@ static uint32_t fill_frames(struct otp_intake *intake, const struct parts *parts
         frames[count++] = (struct otp_frame_ref){frame_at(parts, i) - (i > 0), kernel, OTP_FRAME_KERNEL};
     for (uint32_t i = 0; i < header->user_frames; i++)
         frames[count++] = user_frame(intake, frame_at(parts, header->kernel_frames + i), header->directory >> 1);
-    if (header->stop == OTP_STOP_DEPTH)
+    if (header->stop == OTP_STOP_DEPTH || !count) /* a sample has a stack, and be it one that says that it is none */
         frames[count++] = (struct otp_frame_ref){0, OTP_NO_MAPPING, OTP_FRAME_TRUNCATED};
     return count;
 }

@@ -47,26 +47,32 @@ bool otp_thread_keeper_is_on(const struct otp_thread_keeper *keeper) { return ke
 
 /* ------------------------------------------------------------------------------------------------- places */
 
-static void forget_groups(struct otp_thread_keeper *keeper) {
-    memset(keeper->groups, 0xff, OTP_PENDING_PLACES * sizeof(*keeper->groups)); /* OTP_NO_GROUP */
+static void forget_places(struct otp_thread_keeper *keeper) {
+    for (uint32_t i = 0; i < OTP_PLACES; i++)
+        keeper->places[i].group = OTP_NO_GROUP;
 }
 
-/* What was added up at a place goes to its sample. */
-static void pay_out(struct otp_thread_keeper *keeper, uint32_t place) {
-    uint64_t *pending = otp_capture_pending(keeper->capture) + place;
-    if (*pending && keeper->groups[place] != OTP_NO_GROUP && keeper->intake->window)
-        otp_window_add_value(keeper->intake->window, keeper->groups[place], (double)*pending);
-    *pending = 0;
+/* For how long a thread stood still at its place, since that was paid out last, goes to its sample. */
+static void pay_out(struct otp_thread_keeper *keeper, struct otp_thread_place *place, uint64_t until) {
+    if (place->group == OTP_NO_GROUP || until <= place->since_ns)
+        return;
+    if (keeper->intake->window)
+        otp_window_add_value(keeper->intake->window, place->group, (double)(until - place->since_ns));
+    place->since_ns = until;
 }
 
+/* An epoch ends only if a pass has told anybody in it: the programs keep the places of one epoch before. */
 void otp_thread_keeper_settle(struct otp_thread_keeper *keeper) {
-    if (!keeper->capture || !keeper->groups)
+    if (!keeper->capture || !keeper->places)
         return;
     struct otp_control *control = control_of(keeper);
+    const uint64_t *still = otp_capture_still(keeper->capture);
     uint32_t places = control->places;
-    for (uint32_t i = 0; i < places && i < OTP_PENDING_PLACES; i++) {
-        pay_out(keeper, i);
-        keeper->groups[i] = OTP_NO_GROUP;
+    if (!places)
+        return;
+    for (uint32_t i = 1; i <= places && i <= OTP_PLACES; i++) {
+        pay_out(keeper, &keeper->places[i - 1], still[OTP_PLACE_INDEX(control->epoch, i)]);
+        keeper->places[i - 1].group = OTP_NO_GROUP;
     }
     control->places = 0;
     control->epoch++;
@@ -95,10 +101,10 @@ static void take_time(struct otp_thread_keeper *keeper, const struct otp_thread_
         add_time(keeper, sample, OTP_THREAD_RUNNING, -1, state->ran_ns);
     if (blocked)
         group = add_time(keeper, sample, state->run, state->syscall, header->weight);
-    if (state->place && state->place <= OTP_PENDING_PLACES) {
-        pay_out(keeper, state->place - 1);
-        keeper->groups[state->place - 1] = group;
-    }
+    if (!state->place || state->place > OTP_PLACES)
+        return;
+    pay_out(keeper, &keeper->places[state->place - 1], state->stood_ns);
+    keeper->places[state->place - 1] = (struct otp_thread_place){header->time_ns, group};
 }
 
 static void take_thread(void *user, const struct otp_thread_state *state, const void *bytes, size_t size) {
@@ -144,6 +150,7 @@ static void pass(struct otp_thread_keeper *keeper, uint32_t what) {
         fail(keeper, "a seccomp filter came that may kill for bpf(2)");
         return;
     }
+    control->pass_ns = start_clock;
     control->gap_ns = otp_thread_pace_interval(&keeper->pace);
     if (otp_capture_pass(keeper->capture, what, take_thread, keeper)) {
         fail(keeper, otp_error_text());
@@ -192,17 +199,16 @@ void otp_thread_keeper_finish(struct otp_thread_keeper *keeper) {
 
 static int begin_wall(struct otp_thread_keeper *keeper) {
     struct otp_control *control = control_of(keeper);
-    if (!keeper->groups)
-        keeper->groups = otp_sys.malloc(OTP_PENDING_PLACES * sizeof(*keeper->groups));
-    if (!keeper->groups)
+    if (!keeper->places)
+        keeper->places = otp_sys.malloc(OTP_PLACES * sizeof(*keeper->places));
+    if (!keeper->places)
         return otp_error(OTELPROF_E_MEMORY, "out of memory for wall time");
-    forget_groups(keeper);
+    forget_places(keeper);
     control->run++;
     control->wall = 1;
     control->epoch++;
     control->places = 0;
     control->last_pass_ns = kernel_clock(keeper);
-    memset(otp_capture_pending(keeper->capture), 0, OTP_PENDING_PLACES * sizeof(uint64_t));
     otp_thread_pace_start(&keeper->pace, now());
     return 0;
 }
@@ -236,8 +242,8 @@ void otp_thread_keeper_unbind(struct otp_thread_keeper *keeper) {
     keeper->wall = keeper->threads = false;
     keeper->capture = NULL;
     otp_thread_snapshot_free(&keeper->snapshot);
-    free(keeper->groups);
-    keeper->groups = NULL;
+    free(keeper->places);
+    keeper->places = NULL;
 }
 
 void otp_thread_keeper_stats(const struct otp_thread_keeper *keeper, struct otelprof_stats *stats) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Wall time and the threads on the profiler thread: passes over the threads when they are due, and gives what they
- * tell to the window. What of a thread's time the programs add up without a record (bpf/thread_pass.h) goes to the
- * sample that told last where the thread is.
+ * tell to the window. For how long a thread stands still, which the programs note without a record
+ * (bpf/thread_pass.h), goes to the sample that told last where the thread is.
  */
 #ifndef OTP_CORE_THREAD_KEEPER_H
 #define OTP_CORE_THREAD_KEEPER_H
@@ -20,6 +20,12 @@ struct otp_intake;
 struct otp_notes;
 struct otp_table_keeper;
 
+/* Where a thread stands still: the sample in the window that its time goes to, and from when on that is to be added. */
+struct otp_thread_place {
+    uint64_t since_ns; /* the programs' clock */
+    uint32_t group;    /* OTP_NO_GROUP: none */
+};
+
 struct otp_thread_keeper {
     const struct otelprof_options *options;
     struct otp_notes *notes;
@@ -30,7 +36,7 @@ struct otp_thread_keeper {
     bool wall, threads; /* what is on */
     struct otp_thread_pace pace;
     struct otp_thread_snapshot snapshot;
-    uint32_t *groups;                 /* by place: the sample in the window that the place's time goes to */
+    struct otp_thread_place *places;
     struct otp_pass_counters counted; /* by the programs */
     uint64_t thread_count;            /* that the last pass looked at */
     uint64_t stops[16];               /* of the records taken in, by enum otp_stop */

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/thread_pace.h"
 
-#define SMOOTHING 8 /* ticks */
+#define RISES 8 /* ticks that a higher cost takes to be believed: the first one of a window tells everybody */
+#define FALLS 2
+#define ALLOWANCE_NS 1000000000u /* share that may be spent before it is there */
 
 void otp_thread_pace_init(struct otp_thread_pace *pace, uint64_t wanted_ns, uint32_t permille, uint64_t seed) {
     *pace = (struct otp_thread_pace){.wanted_ns = wanted_ns, .permille = permille, .random = seed};
@@ -26,15 +28,17 @@ static uint64_t jittered(struct otp_thread_pace *pace, uint64_t interval) {
 void otp_thread_pace_ticked(struct otp_thread_pace *pace, uint64_t now_ns, uint64_t cost_ns) {
     uint64_t elapsed = now_ns > pace->last_ns ? now_ns - pace->last_ns : 0;
     uint64_t share = elapsed * pace->permille / 1000;
-    pace->cost_ns = pace->cost_ns ? (pace->cost_ns * (SMOOTHING - 1) + cost_ns) / SMOOTHING : cost_ns;
+    uint64_t weight = cost_ns > pace->cost_ns ? RISES : FALLS;
+    pace->cost_ns = pace->cost_ns ? (pace->cost_ns * (weight - 1) + cost_ns) / weight : cost_ns;
     pace->debt_ns = pace->debt_ns > share ? pace->debt_ns - share : 0; /* what was saved is not spent later */
     pace->last_ns = now_ns;
     uint64_t interval = otp_thread_pace_interval(pace), wait = jittered(pace, interval);
     if (pace->permille) {
         pace->debt_ns += cost_ns;
         uint64_t paid = pace->debt_ns * 1000 / pace->permille; /* when the share has caught up with it */
-        if (paid > wait + interval)
-            wait = paid - interval;
+        uint64_t allowance = interval > ALLOWANCE_NS ? interval : ALLOWANCE_NS;
+        if (paid > wait + allowance)
+            wait = paid - allowance;
     }
     pace->next_ns = now_ns + wait;
 }

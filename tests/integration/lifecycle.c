@@ -214,7 +214,7 @@ static void every_call_while_off(enum otelprof_state state) {
     GIVES(OTELPROF_E_STATE, otelprof_flush(100));
     GIVES(OTELPROF_E_STATE, otelprof_enable(OTELPROF_CPU));
     GIVES(OTELPROF_E_STATE, otelprof_disable(OTELPROF_CPU));
-    GIVES(OTELPROF_E_INVALID, otelprof_enable(OTELPROF_THREADS));
+    GIVES(OTELPROF_E_INVALID, otelprof_enable(OTELPROF_THREADS << 1));
     GIVES(OTELPROF_E_INVALID, otelprof_disable(0));
     GIVES(OTELPROF_E_STATE, otelprof_heap_interval(4096));
     GIVES(OTELPROF_E_INVALID, otelprof_heap_interval(0));
@@ -276,7 +276,7 @@ static const struct {
     int64_t below, above; /* OTELPROF_UNSET: there is no such value */
 } limits[] = {
     {FIELD(profiles), 0, 32},
-    {FIELD(profiles), OTELPROF_UNSET, OTELPROF_CPU | OTELPROF_WALL},
+    {FIELD(profiles), OTELPROF_UNSET, OTELPROF_CPU | OTELPROF_THREADS << 1},
     {FIELD(rate_hz), 0, 10001},
     {FIELD(window_ms), 99, 600001},
     {FIELD(detail), -2, OTELPROF_DETAIL_MERGED + 1},
@@ -288,6 +288,8 @@ static const struct {
     {FIELD(publish_context), -2, 2},
     {FIELD(output_max_bytes), 0, OTELPROF_UNSET},
     {FIELD(output_max_files), 0, INT64_MAX},
+    {FIELD(wall_rate_hz), 0, 1001},
+    {FIELD(wall_budget_permille), -2, 1001},
     {FIELD(log_level), -2, OTELPROF_LOG_DEBUG + 1},
 };
 

@@ -39,6 +39,11 @@ section 'Who waits' "$OTP_WORK/full.txt" >"$OTP_WORK/waits.txt"
 expect 'the archive is waited for, by its name' grep -Eq '^  mutex +archive: [0-9]+ waits' "$OTP_WORK/waits.txt"
 expect '/checkout waits for it' grep -Eq ' /checkout +archive_keep +archive\.c:[0-9]+' "$OTP_WORK/waits.txt"
 expect 'and /report holds it' grep -Eq ' /report +archive_checksum +archive\.c:[0-9]+' "$OTP_WORK/waits.txt"
+expect 'they wait in system calls by name' grep -Eq '^  (recvfrom|read|poll|epoll_wait|futex|clock_nanosleep|accept4?) +[0-9.]+ ' "$OTP_WORK/full.txt"
+section 'Each route by all' "$OTP_WORK/full.txt" | grep '^  /' >"$OTP_WORK/all.txt"
+expect 'four routes by all profiles' test "$(wc -l <"$OTP_WORK/all.txt")" = 4
+expect 'none without wall time, and all of it more than their CPU time' awk '$4 <= 0 || $4 < $2 * 0.9 { exit 1 }' "$OTP_WORK/all.txt"
+expect '/checkout waits for a lock' awk '$1 == "/checkout" && $12 > 0 { found = 1 } END { exit !found }' "$OTP_WORK/all.txt"
 expect 'what it cost' grep -Eq 'profiles +[0-9]+ files, [0-9.]+ KB: [0-9.]+ KB a second' "$OTP_WORK/full.txt"
 expect 'profiles are where it says' compgen -G "$OTP_WORK/full/profiles/*.otlp"
 

@@ -419,6 +419,80 @@ def check_locks(work):
         expect(result.returncode == code and result.stderr and not result.stdout, "%s: %d" % (arguments, result.returncode))
 
 
+# State, system call, ns, whose frames, route.
+LOOKS = (
+    ("sleeping", "read", 30_000, ("read", "fetch", "main"), "/a"),
+    ("sleeping", "read", 10_000, ("read", "fetch", "main"), None),
+    ("uninterruptible", None, 5_000, ("fault", "main"), "/a"),
+    ("running", None, 900_000, ("fetch", "main"), "/a"),
+    ("runnable", "read", 55_000, ("fetch", "main"), "/a"),
+    ("sleeping", "futex", 25_000, ("wait", "main"), "/b"),
+)
+
+
+def function(name):
+    return [(name, "src/%s.c" % name, 7)]
+
+
+def check_off_cpu(work):
+    """What is blocked, by what it waits for; what runs or waits for a CPU is in the whole alone."""
+    folder = work / "off-cpu"
+    folder.mkdir()
+    writer = Writer(1)
+    writer.begin("wall", "nanoseconds", "wall", "nanoseconds", PERIOD)
+    for state, call, ns, names, route in LOOKS:
+        attributes = {"otelprof.thread.state": state, **({"otelprof.syscall": call} if call else {}),
+                      **({"http.route": route} if route else {})}  # fmt: skip
+        writer.value([function(name) for name in names], attributes, ns)
+    writer.save(folder / "1.otlp")
+    found = json.loads(top("--off-cpu", "--json", folder).stdout)
+    expect((found["blocked_ns"], found["whole_ns"]) == (70_000, 1_025_000), "sums: %s" % found)
+    places = [(one["syscall"], one["function"], one["value"], one["ns"]) for one in found["places"]]
+    expect(places == [("read", "read", "/a", 30_000), ("read", "read", "", 10_000), ("futex", "wait", "/b", 25_000),
+                      ("", "fault", "/a", 5_000)], "places: %s" % places)  # fmt: skip
+    text = top("--off-cpu", "-n", "1", folder).stdout
+    expect("read             40.0 us, 57.1 %" in text and "(and 1 more)" in text and "no system call" in text, "text: %s" % text)
+    expect(read_json("--type", "wall", folder)["all"]["ns"] == 1_025_000, "wall as a type")
+    for arguments, code in ((["--off-cpu", "--type", "cpu", folder], 2), (["--off-cpu", "--locks", folder], 2),
+                            (["--off-cpu"], 2), (["--off-cpu", work / "heap" / "1.otlp"], 1)):  # fmt: skip
+        result = top(*arguments)
+        expect(result.returncode == code and result.stderr and not result.stdout, "%s: %d" % (arguments, result.returncode))
+
+
+def check_threads(work):
+    """The last snapshot of each process: deadlocks first, then by equal stack."""
+    folder = work / "threads"
+    folder.mkdir()
+    for number, start in ((1, START), (2, START + 10_000_000_000), (3, START + 20_000_000_000)):
+        writer = Writer(1, "one", start)
+        writer.begin("goroutine", "count", "goroutine", "count", 1)
+        if number < 3:  # the last window has none
+            for tid in range(3 * number):
+                writer.value([function("poll"), function("loop")], {"otelprof.thread.state": "sleeping", "otelprof.syscall": "poll",
+                             "thread.id": tid, "thread.name": "pool", "otelprof.thread.cpu_ns": 1000 * tid}, 1)  # fmt: skip
+            writer.value([function("lock"), function("work")], {"otelprof.thread.state": "sleeping", "otelprof.syscall": "futex",
+                         "otelprof.lock.kind": "mutex", "otelprof.lock.name": "queue", "otelprof.lock.owner.thread.id": 9,
+                         "otelprof.deadlock": 1, "thread.id": 77, "http.route": "/x"}, 1)  # fmt: skip
+            writer.value([function("idle")], {"otelprof.thread.state": "running"}, 40)
+        else:
+            writer.begin("wall", "nanoseconds", "wall", "nanoseconds", PERIOD)
+            writer.value([function("idle")], {"otelprof.thread.state": "running"}, 40)
+        writer.save(folder / f"{number}.otlp")
+    found = json.loads(top("--threads", "--json", folder).stdout)
+    groups = [(one["threads"], one["deadlock"], one["what"], len(one["members"])) for one in found["groups"]]
+    expect(groups == [(1, 1, "sleeping in futex, waits for mutex queue, which thread 9 holds", 1), (40, 0, "running", 1),
+                      (6, 0, "sleeping in poll", 6)], "groups: %s" % groups)  # fmt: skip
+    expect(found["threads"] == 47, "all threads: %s" % found["threads"])
+    text = top("--threads", "-n", "2", folder).stdout
+    expect("deadlock 1: 1 thread sleeping in futex" in text and "77 (no name), /x" in text and "(and 1 more)" in text
+           and "lock  lock.c:10" in text, "text: %s" % text)  # fmt: skip
+    expect(read_json("--type", "threads", folder)["all"]["count"] == 47, "as a type: of the last snapshot")
+    for arguments, code in ((["--threads", "--by", "x", folder], 2), (["--threads", "--leaks", folder, folder], 2),
+                            (["--threads", work / "heap" / "1.otlp"], 1)):  # fmt: skip
+        result = top(*arguments)
+        expect(result.returncode == code and result.stderr and not result.stdout, "%s: %d" % (arguments, result.returncode))
+
+
 def check_damage(folder, work, chance):
     """Damaged files end in a message and an exit status, never in a signal."""
     data = next(folder.iterdir()).read_bytes()
@@ -447,6 +521,8 @@ def main():
     check_failures(work / "seed-0", work)
     check_heap(work)
     check_locks(work)
+    check_off_cpu(work)
+    check_threads(work)
     check_damage(work / "seed-0", work, random.Random(1))
     print("%d seeds, %d failures" % (SEEDS, len(failures)))
     return 1 if failures else 0
