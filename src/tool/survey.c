@@ -83,7 +83,7 @@ static bool add_window(struct survey *survey, const struct otp_otlp_reader *read
     survey->several_windows |= survey->last[index] && survey->last[index] != time_ns;
     if (time_ns > survey->last[index])
         survey->last[index] = time_ns;
-    if (is_snapshot(profile) && time_ns > survey->last_snapshot[index])
+    if (is_snapshot(profile) && profile->sample_count && time_ns > survey->last_snapshot[index])
         survey->last_snapshot[index] = time_ns;
     return true;
 }

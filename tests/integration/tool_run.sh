@@ -229,7 +229,7 @@ test_scripts() {
 
 test_usage() {
     local each
-    for each in "" "--bogus x" "-r 0 true" "-r x true" "-w 5 true" "-d most true" "-p threads true" "-p cpu,wall true" "-p cpu, true" \
+    for each in "" "--bogus x" "-r 0 true" "-r x true" "-w 5 true" "-d most true" "-p goroutines true" "-p cpu,walls true" "-p cpu, true" \
         "-p , true" "-e ftp://user:canary-4d1f7c@h true" "-e http:// true" "-o" "-s= --"; do
         # shellcheck disable=SC2086
         run $each
