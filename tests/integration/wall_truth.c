@@ -35,6 +35,7 @@
 static int pipe_ends[2], some_file = -1, faults = -1, listener = -1;
 static char *missing_page;
 static atomic_bool stop;
+static _Atomic unsigned interrupted; /* system calls that ended by a signal */
 
 static uint64_t now(clockid_t clock) {
     struct timespec time;
@@ -153,7 +154,9 @@ __attribute__((noinline)) static void compute(const struct worker *worker) {
 static void wait_at(struct worker *worker, void (*place)(void), _Atomic uint64_t *sum) {
     uint64_t start = now(CLOCK_MONOTONIC);
     worker->since_ns = start;
+    errno = 0;
     place();
+    interrupted += errno == EINTR;
     worker->since_ns = 0;
     *sum += now(CLOCK_MONOTONIC) - start;
 }
@@ -237,9 +240,10 @@ static void print(uint64_t elapsed_ns, uint64_t interval_ns) {
     struct otelprof_stats stats = {.size = sizeof(stats)};
     otelprof_stats(&stats);
     printf("{\"elapsed\": %" PRIu64 ", \"ticks\": %" PRIu64 ", \"interval\": %" PRIu64 ", \"lost\": %" PRIu64
-           ", \"snapshots\": %" PRIu64 ",\n \"workers\": [",
+           ", \"snapshots\": %" PRIu64 ", \"interrupted\": %u,\n \"workers\": [",
            elapsed_ns, stats.wall_ticks, interval_ns,
-           stats.thread_samples_lost + stats.thread_untracked + stats.thread_passes_failed, stats.thread_snapshots);
+           stats.thread_samples_lost + stats.thread_untracked + stats.thread_passes_failed, stats.thread_snapshots,
+           interrupted);
     for (unsigned i = 0; i < worker_count; i++)
         printf("%s\n  {\"name\": \"%s\", \"tid\": %u, \"syscall\": \"%s\", \"waited\": %" PRIu64 ", \"other\": %" PRIu64
                ", \"cpu\": %" PRIu64 ", \"delay\": %" PRIu64 "}",

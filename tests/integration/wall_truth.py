@@ -22,6 +22,7 @@ CPU_PERIOD = 1e9 / 99
 WHOLE_MOST = 0.01  # of threads times elapsed time
 SITE_MOST = 0.03  # of a thread's elapsed time: waking up takes its time too, and counts as computing
 DELAY_MOST = 0.05
+DELAY_SHORT = 0.015  # of elapsed time: waits for a CPU below 1 ms between two looks count as blocked
 BLOCKED = {"sleeping", "uninterruptible"}
 
 
@@ -80,7 +81,7 @@ def judge_whole(judge, facts, look):
         judge.expect(f"{name}: runs as its clock says", abs(parts["running"] - worker["cpu"] / elapsed) <= 0.005 + noise)
         if worker["delay"] > 0.1 * elapsed:
             judge.expect(f"{name}: waits for a CPU as the scheduler says",
-                         abs(parts["runnable"] * elapsed / worker["delay"] - 1) <= DELAY_MOST)
+                         abs(parts["runnable"] - worker["delay"] / elapsed) <= DELAY_MOST * worker["delay"] / elapsed + DELAY_SHORT)
     share = total / len(facts["workers"])
     judge.expect(f"all threads together: {share:.4f} of threads times elapsed", abs(share - 1) <= WHOLE_MOST)
 
@@ -134,6 +135,7 @@ def run(judge, folder):
     look = Look(folder, {worker["name"]: worker for worker in facts["workers"]})
     print(f"{folder.name}: {facts['elapsed'] / 1e9:.1f} s, {facts['ticks']} ticks, {facts['interval'] / 1e6:.1f} ms apart")
     judge.expect("nothing is lost", facts["lost"] == 0)
+    judge.expect("no system call was interrupted", facts["interrupted"] == 0)
     judge_whole(judge, facts, look)
     judge_sites(judge, facts, look)
     judge_snapshots(judge, facts, look)
