@@ -387,12 +387,13 @@ OTELPROF_API int otelprof_lock_name(const volatile void *lock, const char *name)
 /*
  * The wall profile ("wall", nanoseconds) says where the time of every thread goes, whether it runs or not: summed over
  * a thread it is the time that went by. Each sample has the thread's state (otelprof.thread.state: running, runnable,
- * that is waiting for a CPU (for a millisecond or more between two looks), sleeping, uninterruptible, or stopped), the system call that it is in by name
- * (otelprof.syscall), its span and its stack, kernel part included. Threads that run come from the clock events of the
- * CPU profile, at rate_hz; those that do not are looked at wall_rate_hz times a second, at uneven distances, from the
- * library's own thread: no thread is stopped, no signal is sent, no system call is interrupted. One that still waits
- * where it waited is not walked again; what a thread was blocked between two looks is told where it is seen blocked
- * next. A thread that lives for less than the distance of two looks may be missed.
+ * that is waiting for a CPU (for a millisecond or more between two looks), sleeping, uninterruptible, or stopped), the
+ * system call that it is in by name (otelprof.syscall), its span and its stack, kernel part included. Threads that run
+ * come from the clock events of the CPU profile, at rate_hz; those that do not are looked at wall_rate_hz times a
+ * second, at uneven distances, from the library's own thread: no thread is stopped, no signal is sent, no system call
+ * is interrupted. One that still waits where it waited is not walked again; what a thread was blocked between two
+ * looks is told where it is seen blocked next. A thread that lives for less than the distance of two looks may be
+ * missed.
  *
  * The thread profile ("goroutine", count, as Go calls it) is a snapshot of all threads, one at the start of each
  * window: state, system call, stack and span of each; up to 256 threads also with thread.id and the CPU time used since

@@ -250,6 +250,22 @@ void otp_engine_end_window(struct otp_engine *engine) {
     begin_window(engine, now);
 }
 
+/* The clock events serve the CPU profile, and tell wall time and snapshots of the threads that run. */
+static int switch_clock(struct otp_engine *engine, bool cpu) {
+    bool wanted = cpu || otp_thread_keeper_is_on(&engine->threads);
+    int result = 0;
+    count_expected(engine);
+    engine->cpu_on = false;
+    otp_capture_control(engine->capture)->cpu_off = !cpu;
+    if (wanted != engine->sampling)
+        result = wanted ? otp_capture_enable(engine->capture) : otp_capture_disable(engine->capture);
+    if (!result) {
+        engine->sampling = wanted;
+        engine->cpu_on = cpu;
+    }
+    return result;
+}
+
 static void plan_drain(struct otp_engine *engine, uint64_t now) {
     uint64_t wait_ms = now < engine->hooks_busy_until_ns ? DRAIN_SOON_MS : DRAIN_MS;
     engine->drain_due_ns = now + wait_ms * NANOS_PER_MS;
@@ -258,6 +274,8 @@ static void plan_drain(struct otp_engine *engine, uint64_t now) {
 void otp_engine_work(struct otp_engine *engine, bool woken) {
     if (otp_thread_keeper_work(&engine->threads))
         end_full_window(engine);
+    if (engine->sampling && !engine->cpu_on && !otp_thread_keeper_is_on(&engine->threads))
+        switch_clock(engine, false); /* passes have failed, and the CPU profile is off */
     uint64_t now = otp_clock_ns(CLOCK_MONOTONIC);
     if (!woken && now < engine->drain_due_ns && now < engine->window_end_ns)
         return;
@@ -279,22 +297,6 @@ uint64_t otp_engine_patience_ns(const struct otp_engine *engine) {
     due = due < engine->drain_due_ns ? due : engine->drain_due_ns;
     due = due < engine->window_end_ns ? due : engine->window_end_ns;
     return due > now ? due - now : 0;
-}
-
-/* The clock events serve the CPU profile, and tell wall time and snapshots of the threads that run. */
-static int switch_clock(struct otp_engine *engine, bool cpu) {
-    bool wanted = cpu || otp_thread_keeper_is_on(&engine->threads);
-    int result = 0;
-    count_expected(engine);
-    engine->cpu_on = false;
-    otp_capture_control(engine->capture)->cpu_off = !cpu;
-    if (wanted != engine->sampling)
-        result = wanted ? otp_capture_enable(engine->capture) : otp_capture_disable(engine->capture);
-    if (!result) {
-        engine->sampling = wanted;
-        engine->cpu_on = cpu;
-    }
-    return result;
 }
 
 static int switch_threads(struct otp_engine *engine, uint32_t types) {

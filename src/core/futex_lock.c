@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <link.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 
 #define FRAMES_LOOKED_AT 12 /* user frames from the leaf on: the library's own, and a hook's */
@@ -23,7 +24,7 @@ static struct function {
 };
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
 
-void otp_futex_lock_find_functions(void) {
+static void find_functions(void) {
     void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
     for (size_t i = 0; i < FUNCTIONS; i++) {
         Dl_info info;
@@ -36,6 +37,11 @@ void otp_futex_lock_find_functions(void) {
     }
     if (libc)
         dlclose(libc);
+}
+
+void otp_futex_lock_find_functions(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, find_functions);
 }
 
 static enum otp_lock_kind kind_of(const struct otp_frame_ref *frames, uint32_t count) {

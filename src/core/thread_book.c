@@ -73,8 +73,10 @@ struct otp_thread_entry *otp_thread_book_entry(struct otp_thread_book *book, uin
         return entry;
     if (book->count == book->capacity && grow(book, book->capacity * 2))
         return NULL;
+    if (!book->entries)
+        return NULL;
     book->places[place_of(book, tid)] = (uint32_t)book->count;
-    entry = &book->entries[book->count++];
+    entry = book->entries + book->count++;
     *entry = (struct otp_thread_entry){.tid = tid};
     return entry;
 }

@@ -24,7 +24,7 @@ void place_own(const struct otp_otlp_reader *reader, size_t profile, size_t samp
                char place[PLACE_BYTES]);
 
 /* Any frame of a stack; of functions that are inlined there, the outermost. False: there is none of that number. */
-int place_of_frame(const struct otp_otlp_reader *reader, size_t profile, size_t sample, size_t frame,
+int place_of_frame(const struct otp_otlp_reader *reader, size_t profile, size_t sample, size_t number,
                    char function[PLACE_BYTES], char place[PLACE_BYTES]);
 
 #endif

@@ -52,22 +52,29 @@ class Scenario:
 
 
 class Plain(Scenario):
-    """CPU samples, what a span allocated and holds, and who waited for whom: as the library takes them by default."""
+    """CPU samples, what a span allocated and holds, who waited for whom, where time goes and which threads there are: as
+    the library takes them by default."""
 
     def judge_sent(self, sent):
-        types, held, sides = collections.Counter(), 0, {}
+        types, held, sides, forms, states = collections.Counter(), 0, {}, set(), collections.defaultdict(set)
         for bytes_ in sent:
             request = decode.Request.FromString(bytes_)
             for sample in decode.samples(request):
                 types[sample.type] += 1
+                forms.add((sample.type, sample.unit, sample.period_type, sample.period))
+                states[sample.type].add(sample.attributes.get("otelprof.thread.state"))
                 if sample.type == "delay" and sample.attributes.get("otelprof.lock.name") == "wanted":
                     sides[sample.period_type] = sample.attributes.get("http.route"), sum(sample.values)
                 if sample.type == "inuse_space" and sample.attributes.get("http.route") == "/held":
                     held = max(held, sum(sample.values))
         print(f"    samples by type {dict(types)}; /held holds {held / 2**20:.1f} of 25 MiB")
         if set(types) != {"samples", "alloc_objects", "alloc_space", "inuse_objects", "inuse_space",
-                          "contentions", "delay"}:  # fmt: skip
+                          "contentions", "delay", "wall", "goroutine"}:  # fmt: skip
             yield f"not all types of profiles are there: {dict(types)}"
+        if not {("wall", "nanoseconds", "wall", 10101010), ("goroutine", "count", "goroutine", 1)} <= forms:
+            yield f"wall time or threads have another unit or period: {forms}"
+        if not {"running", "sleeping"} <= states["wall"] or "sleeping" not in states["goroutine"]:
+            yield f"states of threads are missing: {dict(states)}"
         # 25 MiB in blocks of 256 KiB, with an interval of 512 KiB: a standard error of 3.2 MiB.
         if not 10 * 2**20 < held < 40 * 2**20:
             yield f"/held holds {held} bytes"
@@ -146,7 +153,8 @@ class LargeRequests(Scenario):
     receiver over gRPC takes by default."""
 
     attribute_bytes = 180
-    environment = {"OTELPROF_RATE": "7001", "OTELPROF_WINDOW_MS": "2900", "OTELPROF_MEMORY_LIMIT": str(512 << 20)}
+    environment = {"OTELPROF_RATE": "7001", "OTELPROF_WINDOW_MS": "2900", "OTELPROF_MEMORY_LIMIT": str(512 << 20),
+                   "OTELPROF_PROFILES": "cpu"}  # fmt: skip
 
     def judge(self, stats, log):
         if stats["exported"] + stats["memory_lost"] != stats["fired"] or stats["flush"] or stats["shutdown"]:

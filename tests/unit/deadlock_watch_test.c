@@ -74,7 +74,8 @@ static void on_deadlock(void *user, uint32_t number, const struct otp_wait_edge 
 
 static bool suspect(struct otp_deadlock_watch *watch, const struct otp_wait_edge *edges, size_t count) {
     struct otp_wait_edge copy[16];
-    memcpy(copy, edges, count * sizeof(*edges));
+    if (count)
+        memcpy(copy, edges, count * sizeof(*edges));
     return otp_deadlock_watch_suspect(watch, copy, count);
 }
 
