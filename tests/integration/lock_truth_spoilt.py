@@ -18,7 +18,9 @@ from heap_truth import Judge
 def verdict(facts, samples, counters):
     judge = Judge(quiet=True)
     judge.rows, judge.barging = collections.Counter(), []
-    lock_truth.judge_run(judge, "spoilt", facts, samples, counters)
+    look = lock_truth.look_at(facts, samples)
+    judge.capture_ns = lock_truth.fit_capture([(facts, look)])
+    lock_truth.judge_run(judge, "spoilt", facts, look, counters)
     lock_truth.judge_barging(judge)
     return judge.failures
 
