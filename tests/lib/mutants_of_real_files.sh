@@ -4,7 +4,7 @@
 set -uo pipefail
 files=()
 for folder in "$1"/*/; do
-    file=$(find "$folder" -name broken -prune -o -name '*.otlp' -size -200k -print | sort | head -n 1)
+    file=$(find "$folder" -name broken -prune -o -name '*.otlp' -size -100k -print | sort | head -n 1)
     [[ -n $file ]] && files+=("$file")
 done
 if ((${#files[@]} == 0)); then

@@ -43,7 +43,7 @@ run_plan() {
     step delivery-tsan 600 tests/lib/delivery_sanitized.sh "$build_root/tsan" "$build_root/test-work/delivery-tsan"
     step lifecycle-tsan 600 tests/lib/lifecycle_tsan.sh "$build_root/tsan" "$build_root/test-work/lifecycle-tsan"
     step no-secrets 120 tests/lib/no_secrets.sh "$RUN_LOGS" "$build_root/test-work"
-    step decoder-mutants-of-real-files 300 tests/lib/mutants_of_real_files.sh "$build_root/test-work"
+    step decoder-mutants-of-real-files 900 tests/lib/mutants_of_real_files.sh "$build_root/test-work"
 }
 
 # For tests/long.sh: the integration tests alone, with what they need.
