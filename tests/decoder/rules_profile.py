@@ -16,6 +16,8 @@ KNOWN_TYPES = {
     "inuse_space": [("bytes", "space", "bytes")],
     "contentions": [("count", "block", "nanoseconds"), ("count", "mutex", "nanoseconds")],
     "delay": [("nanoseconds", "block", "nanoseconds"), ("nanoseconds", "mutex", "nanoseconds")],
+    "wall": [("nanoseconds", "wall", "nanoseconds")],
+    "goroutine": [("count", "goroutine", "count")],
 }
 HEAP_TYPES = {name for name, ((_, period, _), *_) in KNOWN_TYPES.items() if period == "space"}
 NOT_OF_THE_HEAP = {"thread.id", "cpu.logical_number"}
