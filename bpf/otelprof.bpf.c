@@ -36,9 +36,7 @@ OTP_INLINE int send(struct scratch *scratch, struct otp_control *control, struct
         counters->wakeups++;
         flags = BPF_RB_FORCE_WAKEUP;
     }
-    uint64_t size = sizeof(struct otp_record) +
-                    (scratch->record.kernel_frames + scratch->record.user_frames) * sizeof(uint64_t) +
-                    scratch->record.context_size;
+    uint64_t size = record_size(scratch);
     OTP_BOUND(size, RECORD_WORDS * 8 - 1);
     if (!bpf_ringbuf_output(&otp_ring, &scratch->record, size, flags))
         return 1;
@@ -115,7 +113,7 @@ int otp_cpu(struct otp_perf_context *context) {
     record->version = OTP_RECORD_VERSION;
     record->type = OTP_RECORD_CPU;
     record->kernel_frames = 0;
-    record->flags = (user_mode ? 0 : OTP_RECORD_IN_KERNEL);
+    record->flags = user_mode ? 0 : OTP_RECORD_IN_KERNEL;
     record->tgid = ids >> 32;
     record->tid = memory->ns_tid;
     record->cpu = cpu;

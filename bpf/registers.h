@@ -35,12 +35,17 @@ OTP_INLINE int in_user_mode(const struct otp_perf_regs *regs) { return (regs->cs
 OTP_INLINE int in_user_mode(const struct otp_perf_regs *regs) { return (regs->pstate & 0xf) == 0; }
 #endif
 
-/* Registers of user mode, at the interrupt or where the thread entered the kernel. -1: there are none any more. */
-OTP_INLINE int take_registers(struct scratch *scratch, struct otp_perf_context *context, struct task_struct *task,
-                              int user_mode) {
+/* The walk begins at the running instruction, with all registers known. */
+OTP_INLINE void begin_leaf(struct scratch *scratch) {
     scratch->frame.exact = 1;
     scratch->frame.fp_lost = 0;
     scratch->leaf_valid = 1;
+}
+
+/* Registers of user mode, at the interrupt or where the thread entered the kernel. -1: there are none any more. */
+OTP_INLINE int take_registers(struct scratch *scratch, struct otp_perf_context *context, struct task_struct *task,
+                              int user_mode) {
+    begin_leaf(scratch);
     /* The two ends differ so that the compiler cannot make one load of both: to the verifier, the context and kernel
      * memory are pointers of different kinds. By an instruction: two lines at one place are a load error. */
     uint32_t end;

@@ -76,6 +76,13 @@ struct {
     __type(value, struct cache);
 } otp_cache SEC(".maps");
 
+/* Of the record, its frames and the context behind it; to be bounded before use. */
+OTP_INLINE uint64_t record_size(const struct scratch *scratch) {
+    return sizeof(struct otp_record) +
+           (scratch->record.kernel_frames + scratch->record.user_frames) * sizeof(uint64_t) +
+           scratch->record.context_size;
+}
+
 /* What the walk goes on. */
 struct walk {
     struct scratch *scratch;

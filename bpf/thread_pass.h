@@ -82,12 +82,23 @@ OTP_INLINE void meet(struct task_memory *memory, const struct otp_control *contr
     memory->state = 0;
 }
 
+/* Until when the thread with that place is known to stand still. NULL: it has none. */
+OTP_INLINE uint64_t *still_at(uint32_t epoch, uint32_t place) {
+    uint32_t key = OTP_PLACE_INDEX(epoch, place);
+    return place ? bpf_map_lookup_elem(&otp_still_ns, &key) : 0;
+}
+
+/* Notes that. False: it has no place. */
+OTP_INLINE int note_still(uint32_t epoch, uint32_t place, uint64_t until_ns) {
+    uint64_t *still = still_at(epoch, place);
+    if (still)
+        *still = until_ns;
+    return still != 0;
+}
+
 /* What was noted while the thread stood still is part of what is told. */
 OTP_INLINE void catch_up(struct task_memory *memory, const struct otp_control *control) {
-    if (!memory->place)
-        return;
-    uint32_t key = OTP_PLACE_INDEX(memory->epoch, memory->place);
-    uint64_t *still = bpf_map_lookup_elem(&otp_still_ns, &key);
+    uint64_t *still = still_at(memory->epoch, memory->place);
     uint64_t time = still ? above(*still, memory->looked_ns) : 0;
     memory->looked_ns += time;
     memory->seen_ns += time;
@@ -99,13 +110,8 @@ OTP_INLINE void catch_up(struct task_memory *memory, const struct otp_control *c
 
 /* True: the thread stands where it was told to stand. */
 OTP_INLINE int stands_still(struct task_memory *memory, const struct look *look) {
-    if (memory->switches != look->switches || !memory->place || is_blocked(memory->state) != is_blocked(look->run))
-        return 0;
-    uint32_t key = OTP_PLACE_INDEX(memory->epoch, memory->place);
-    uint64_t *still = bpf_map_lookup_elem(&otp_still_ns, &key);
-    if (still)
-        *still = look->now_ns;
-    return still != 0;
+    return memory->switches == look->switches && is_blocked(memory->state) == is_blocked(look->run) &&
+           note_still(memory->epoch, memory->place, look->now_ns);
 }
 
 /* The same for a blocked thread that is the next one where it was the next one before. */
@@ -113,15 +119,9 @@ OTP_INLINE int stands_in_line(const struct otp_task_iterator *context, const str
                               const struct otp_control *control) {
     uint32_t key = (uint32_t)context->meta->seq_num;
     struct still_thread *thread = bpf_map_lookup_elem(&otp_still, &key);
-    if (!thread || thread->task != (uint64_t)task || thread->epoch != control->epoch || task->on_cpu ||
-        thread->switches != (uint32_t)(task->nvcsw + task->nivcsw) || thread->born != (uint32_t)task->start_time ||
-        !task->__state)
-        return 0;
-    key = OTP_PLACE_INDEX(thread->epoch, thread->place);
-    uint64_t *still = bpf_map_lookup_elem(&otp_still_ns, &key);
-    if (still)
-        *still = control->pass_ns;
-    return still != 0;
+    return thread && thread->task == (uint64_t)task && thread->epoch == control->epoch && !task->on_cpu &&
+           thread->switches == (uint32_t)(task->nvcsw + task->nivcsw) && thread->born == (uint32_t)task->start_time &&
+           task->__state && note_still(thread->epoch, thread->place, control->pass_ns);
 }
 
 OTP_INLINE void note_in_line(const struct otp_task_iterator *context, const struct task_struct *task,
@@ -150,10 +150,8 @@ OTP_INLINE int take_user_side(struct scratch *scratch, struct otp_thread_state *
     if (!task->mm)
         return -1;
     struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+    begin_leaf(scratch);
     TAKE_REGISTERS(scratch, regs);
-    scratch->frame.exact = 1;
-    scratch->frame.fp_lost = 0;
-    scratch->leaf_valid = 1;
     state->syscall = syscall_of(regs);
     TAKE_ARGUMENTS(state, regs);
     take_futex(state);
@@ -222,9 +220,7 @@ OTP_INLINE void take_other_context(struct scratch *scratch, const struct otp_con
 /* 0: both parts are in the reader's buffer. Else they come again with its next read, and nothing may have changed. */
 OTP_INLINE int give(struct otp_task_iterator *context, struct scratch *scratch, struct otp_thread_state *state) {
     struct seq_file *seq = context->meta->seq;
-    uint64_t size = sizeof(struct otp_record) +
-                    (scratch->record.kernel_frames + scratch->record.user_frames) * sizeof(uint64_t) +
-                    scratch->record.context_size;
+    uint64_t size = record_size(scratch);
     OTP_BOUND(size, RECORD_WORDS * 8 - 1);
     return bpf_seq_write(seq, state, sizeof(*state)) || bpf_seq_write(seq, &scratch->record, size);
 }
@@ -256,10 +252,7 @@ OTP_INLINE void remember(struct task_memory *memory, struct otp_control *control
         control->places = state->place;
     memory->place = state->place;
     memory->epoch = control->epoch;
-    uint32_t key = OTP_PLACE_INDEX(memory->epoch, memory->place);
-    uint64_t *still = memory->place ? bpf_map_lookup_elem(&otp_still_ns, &key) : 0;
-    if (still)
-        *still = look->now_ns;
+    note_still(memory->epoch, memory->place, look->now_ns);
 }
 
 /* What of the thread's time is to be told now. True: anything. */
