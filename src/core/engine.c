@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "base/sys.h"
 #include "capture/capture.h"
 #include "context/attribute_keys.h"
@@ -120,8 +121,7 @@ static const char *key_name(void *user, unsigned key) {
 /* A length within 10 % of the one asked for, so that many processes do not send in step. */
 static uint64_t jittered_window_ms(struct otp_engine *engine) {
     uint64_t length = (uint64_t)engine->settings->options.window_ms;
-    engine->random = engine->random * 6364136223846793005u + 1442695040888963407u;
-    return length - length / 10 + (engine->random >> 33) % (length / 5 + 1);
+    return length - length / 10 + otp_random(&engine->random) % (length / 5 + 1);
 }
 
 static size_t window_limit(const struct otp_engine *engine) {

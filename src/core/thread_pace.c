@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/thread_pace.h"
 
+#include "base/random.h"
+
 #define RISES 8 /* ticks that a higher cost takes to be believed: the first one of a window tells everybody */
 #define FALLS 2
 #define ALLOWANCE_NS 1000000000u /* share that may be spent before it is there */
@@ -21,8 +23,7 @@ uint64_t otp_thread_pace_interval(const struct otp_thread_pace *pace) {
 
 /* Evenly between a half and one and a half: periodic work cannot stay in step, and the mean is what was wanted. */
 static uint64_t jittered(struct otp_thread_pace *pace, uint64_t interval) {
-    pace->random = pace->random * 6364136223846793005u + 1442695040888963407u;
-    return interval / 2 + (uint64_t)((double)interval * (double)(pace->random >> 33) / 2147483648.0);
+    return interval / 2 + (uint64_t)((double)interval * (double)otp_random(&pace->random) / OTP_RANDOM_RANGE);
 }
 
 void otp_thread_pace_ticked(struct otp_thread_pace *pace, uint64_t now_ns, uint64_t cost_ns) {

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/random.h"
 
 #define NANOS_PER_S ((uint64_t)1000000000)
 #define ATTEMPT_NS (10 * NANOS_PER_S)
@@ -102,11 +103,6 @@ static void say_delivered(struct otp_sender *sender, const struct otp_answer *an
 
 /* ------------------------------------------------------------------------------------------------ pauses */
 
-static uint64_t next_random(struct otp_sender *sender) {
-    sender->random = sender->random * 6364136223846793005u + 1442695040888963407u;
-    return sender->random >> 33;
-}
-
 /* Between half and one and a half of 1.5 to the power of the failures so far. */
 static uint64_t backoff(struct otp_sender *sender) {
     uint64_t pause = sender->limits.backoff_ns;
@@ -114,7 +110,7 @@ static uint64_t backoff(struct otp_sender *sender) {
         pause += pause / 2;
     if (pause > sender->limits.backoff_max_ns)
         pause = sender->limits.backoff_max_ns;
-    return pause / 2 + next_random(sender) % (pause + 1);
+    return pause / 2 + otp_random(&sender->random) % (pause + 1);
 }
 
 /* How long to wait after this answer. The receiver's wish is a floor: coming later than it asks is allowed. */
