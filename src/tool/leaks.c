@@ -11,6 +11,7 @@
 #include "base/intern.h"
 #include "encode/otlp_reader.h"
 #include "tool/requests.h"
+#include "tool/reserve.h"
 #include "tool/survey.h"
 #include "tool/text.h"
 #include "tool/tool.h"
@@ -123,17 +124,9 @@ static struct place *place_of(struct leaks *leaks, const struct otp_otlp_reader 
     put(&key, "\n");
     put(&key, attributes.bytes);
     uint32_t index = otp_intern(leaks->keys, key.bytes, key.size);
-    if (index == OTP_INTERN_NONE)
+    if (index == OTP_INTERN_NONE ||
+        !tool_reserve((void **)&leaks->places, &leaks->room, index, sizeof(leaks->places[0])))
         return NULL;
-    if (index >= leaks->room) {
-        size_t room = leaks->room ? leaks->room * 2 : 256;
-        struct place *places = realloc(leaks->places, room * sizeof(*places));
-        if (!places)
-            return NULL;
-        memset(places + leaks->room, 0, (room - leaks->room) * sizeof(*places));
-        leaks->places = places;
-        leaks->room = room;
-    }
     struct place *place = &leaks->places[index];
     if (!place->frames) {
         place->frames = otp_arena_copy(leaks->arena, names.bytes, names.size);

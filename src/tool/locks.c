@@ -13,6 +13,7 @@
 #include "tool/inputs.h"
 #include "tool/places.h"
 #include "tool/requests.h"
+#include "tool/reserve.h"
 #include "tool/sample_type.h"
 #include "tool/text.h"
 #include "tool/tool.h"
@@ -50,20 +51,6 @@ struct locks {
 
 /* ---------------------------------------------------------------------------------------------- reading */
 
-/* Room for element `number` of an array. False: out of memory. */
-static bool reserve(void **array, size_t *room, uint32_t number, size_t size) {
-    if (number < *room)
-        return true;
-    size_t larger = *room ? *room * 2 : 64;
-    char *grown = realloc(*array, larger * size);
-    if (!grown)
-        return false;
-    memset(grown + *room * size, 0, (larger - *room) * size);
-    *array = grown;
-    *room = larger;
-    return true;
-}
-
 static const char *keep(struct locks *locks, const char *text) {
     return otp_arena_copy(locks->arena, text, strlen(text));
 }
@@ -83,7 +70,7 @@ static uint32_t lock_of(struct locks *locks, const struct otp_otlp_reader *reade
     const char *address = place_attribute(reader, profile, sample, "otelprof.lock.address");
     uint32_t number = intern_parts(locks->lock_keys, 0, name, kind, "");
     if (number == OTP_INTERN_NONE ||
-        !reserve((void **)&locks->locks, &locks->lock_room, number, sizeof(locks->locks[0])))
+        !tool_reserve((void **)&locks->locks, &locks->lock_room, number, sizeof(locks->locks[0])))
         return OTP_INTERN_NONE;
     struct lock *lock = &locks->locks[number];
     if (!lock->name) {
@@ -104,7 +91,7 @@ static struct party *party_of(struct locks *locks, const struct otp_otlp_reader 
     place_innermost(reader, profile, sample, function, place);
     uint32_t number = intern_parts(locks->party_keys, lock * SIDES + side, function, place, value);
     if (number == OTP_INTERN_NONE ||
-        !reserve((void **)&locks->parties, &locks->party_room, number, sizeof(locks->parties[0])))
+        !tool_reserve((void **)&locks->parties, &locks->party_room, number, sizeof(locks->parties[0])))
         return NULL;
     struct party *party = &locks->parties[number];
     if (!party->function)

@@ -13,6 +13,7 @@
 #include "tool/inputs.h"
 #include "tool/places.h"
 #include "tool/requests.h"
+#include "tool/reserve.h"
 #include "tool/sample_type.h"
 #include "tool/text.h"
 #include "tool/tool.h"
@@ -48,17 +49,9 @@ static struct place *place_of(struct off_cpu *off_cpu, const struct otp_otlp_rea
     place_own(reader, profile, sample, function, where);
     int length = snprintf(key, sizeof(key), "%.511s\n%.511s\n%.511s\n%.511s", what, function, where, value);
     uint32_t number = otp_intern(off_cpu->keys, key, (size_t)length);
-    if (number == OTP_INTERN_NONE)
+    if (number == OTP_INTERN_NONE ||
+        !tool_reserve((void **)&off_cpu->places, &off_cpu->room, number, sizeof(off_cpu->places[0])))
         return NULL;
-    if (number >= off_cpu->room) {
-        size_t larger = off_cpu->room ? off_cpu->room * 2 : 64;
-        struct place *grown = realloc(off_cpu->places, larger * sizeof(*grown));
-        if (!grown)
-            return NULL;
-        memset(grown + off_cpu->room, 0, (larger - off_cpu->room) * sizeof(*grown));
-        off_cpu->places = grown;
-        off_cpu->room = larger;
-    }
     struct place *place = &off_cpu->places[number];
     if (!place->what)
         *place = (struct place){

@@ -101,14 +101,14 @@ void place_own(const struct otp_otlp_reader *reader, size_t profile, size_t samp
     place_innermost(reader, profile, sample, function, place);
 }
 
-int place_of_frame(const struct otp_otlp_reader *reader, size_t profile, size_t sample, size_t number,
-                   char function[PLACE_BYTES], char place[PLACE_BYTES]) {
+bool place_of_frame(const struct otp_otlp_reader *reader, size_t profile, size_t sample, size_t number,
+                    char function[PLACE_BYTES], char place[PLACE_BYTES]) {
     struct otp_otlp_frame frame;
     struct otp_otlp_line line;
     if (!otp_otlp_frame(reader, profile, sample, number, &frame))
-        return 0;
+        return false;
     say_module(&frame, function, place);
     if (frame.line_count && otp_otlp_line(reader, profile, sample, number, frame.line_count - 1, &line))
         say_line(&line, function, place);
-    return 1;
+    return true;
 }

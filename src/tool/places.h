@@ -3,6 +3,7 @@
 #ifndef OTP_TOOL_PLACES_H
 #define OTP_TOOL_PLACES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct otp_otlp_reader;
@@ -24,7 +25,7 @@ void place_own(const struct otp_otlp_reader *reader, size_t profile, size_t samp
                char place[PLACE_BYTES]);
 
 /* Any frame of a stack; of functions that are inlined there, the outermost. False: there is none of that number. */
-int place_of_frame(const struct otp_otlp_reader *reader, size_t profile, size_t sample, size_t number,
-                   char function[PLACE_BYTES], char place[PLACE_BYTES]);
+bool place_of_frame(const struct otp_otlp_reader *reader, size_t profile, size_t sample, size_t number,
+                    char function[PLACE_BYTES], char place[PLACE_BYTES]);
 
 #endif

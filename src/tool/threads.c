@@ -13,6 +13,7 @@
 #include "tool/inputs.h"
 #include "tool/places.h"
 #include "tool/requests.h"
+#include "tool/reserve.h"
 #include "tool/survey.h"
 #include "tool/text.h"
 #include "tool/tool.h"
@@ -90,17 +91,9 @@ static struct group *group_of(struct threads *threads, const char *what, const c
     int length = snprintf(key, sizeof(key), "%lld\n%s\n%s", deadlock, what, stack);
     size_t size = (size_t)length < sizeof(key) ? (size_t)length : sizeof(key) - 1;
     uint32_t number = otp_intern(threads->keys, key, size);
-    if (number == OTP_INTERN_NONE)
+    if (number == OTP_INTERN_NONE ||
+        !tool_reserve((void **)&threads->groups, &threads->room, number, sizeof(threads->groups[0])))
         return NULL;
-    if (number >= threads->room) {
-        size_t larger = threads->room ? threads->room * 2 : 64;
-        struct group *grown = realloc(threads->groups, larger * sizeof(*grown));
-        if (!grown)
-            return NULL;
-        memset(grown + threads->room, 0, (larger - threads->room) * sizeof(*grown));
-        threads->groups = grown;
-        threads->room = larger;
-    }
     struct group *group = &threads->groups[number];
     if (!group->what)
         *group = (struct group){.what = keep(threads, what), .stack = keep(threads, stack), .deadlock = deadlock};
