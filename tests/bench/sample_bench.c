@@ -24,8 +24,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "capture/capture.h"
-#include "unwind/modules.h"
-#include "unwind/tables.h"
+#include "capture_room.h"
 
 #define RATE 3989u /* a second, of the victim's CPU time */
 #define ROUNDS 7
@@ -87,32 +86,19 @@ static void *victim_body(void *argument) {
 
 /* ----------------------------------------------------------------------------------- programs and events */
 
-static struct {
-    struct otp_modules *modules;
-    struct otp_tables *tables;
-    struct otp_capture *capture;
-    uint32_t tgid;
-} room;
+static struct capture_room room;
+static uint32_t tgid; /* of this process */
 
 static void drop(void *user, const void *record, size_t size) { (void)user, (void)record, (void)size; }
 
 static int open_room(void) {
     struct otp_capture_options options = {.rate_hz = 1, .slots = 64, .ring_bytes = 8 << 20, .kernel_frames = true};
-    struct otp_tables_memory memory;
-    bool changed;
-    room.modules = otp_modules_new();
-    room.tables = otp_tables_new();
-    if (!room.modules || !room.tables || otp_modules_scan(room.modules, 1, &changed) ||
-        otp_tables_build(room.tables, room.modules))
+    if (capture_room_prepare(&room, &options) || otp_capture_open(&room.capture, &options))
         return -1;
-    otp_tables_needs(room.tables, &options.rows, &options.pages);
-    if (otp_capture_open(&room.capture, &options))
-        return -1;
-    otp_capture_tables_memory(room.capture, &memory);
     struct otp_control *control = otp_capture_control(room.capture);
     memset(control->own_threads, 0, sizeof(control->own_threads));
-    room.tgid = control->family[0];
-    return otp_tables_bind(room.tables, &memory) || otp_tables_publish(room.tables, room.modules);
+    tgid = control->family[0];
+    return capture_room_publish(&room);
 }
 
 /* Returns 0 and nothing else. */
@@ -191,7 +177,7 @@ static void measure(struct way *way, int round) {
     struct otp_control *control = otp_capture_control(room.capture);
     struct otp_cpu_counters before, after;
     atomic_store(&victim.depth, way->depth);
-    control->family[0] = way->ours ? room.tgid : 1;
+    control->family[0] = way->ours ? tgid : 1;
     usleep(2000);
     ioctl(way->event, PERF_EVENT_IOC_ENABLE, 0);
     wait_ms(20, way->cold);
@@ -241,7 +227,7 @@ static double lost_ns(const struct way *way, double *share) {
     double losses[SLICES];
     unsigned seed = 7;
     atomic_store(&victim.depth, way->depth);
-    otp_capture_control(room.capture)->family[0] = way->ours ? room.tgid : 1;
+    otp_capture_control(room.capture)->family[0] = way->ours ? tgid : 1;
     for (int i = 0; i < SLICES; i++) {
         bool first = rand_r(&seed) >> 9 & 1;
         double a = loops_a_ms(first ? way->event : -1), b = loops_a_ms(first ? -1 : way->event);

@@ -19,11 +19,10 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "capture/capture.h"
+#include "capture_room.h"
 #include "core/futex_lock.h"
 #include "core/intake.h"
 #include "core/thread_snapshot.h"
-#include "unwind/modules.h"
-#include "unwind/tables.h"
 
 #define LOCKS 24
 #define WINDOW_SNAPSHOTS 20 /* in one window */
@@ -98,9 +97,7 @@ static void start_thread(void *(*body)(void *), void *argument) {
 /* ----------------------------------------------------------------------------------------------- snapshots */
 
 static struct {
-    struct otp_modules *modules;
-    struct otp_tables *tables;
-    struct otp_capture *capture;
+    struct capture_room inside;
     struct otp_intake intake;
     struct otp_thread_snapshot snapshot;
     uint64_t threads, waits, suspicions;
@@ -108,23 +105,15 @@ static struct {
 
 static int start(void) {
     struct otp_capture_options options = {.rate_hz = 1, .slots = 64, .kernel_frames = false};
-    struct otp_tables_memory memory;
-    bool changed;
-    room.modules = otp_modules_new();
-    room.tables = otp_tables_new();
-    if (!room.modules || !room.tables || otp_modules_scan(room.modules, 1, &changed) ||
-        otp_tables_build(room.tables, room.modules))
+    if (capture_room_prepare(&room.inside, &options))
         return -1;
-    otp_tables_needs(room.tables, &options.rows, &options.pages);
-    int result = otp_capture_open(&room.capture, &options);
-    if (result)
-        return result;
-    otp_capture_tables_memory(room.capture, &memory);
-    result = otp_tables_bind(room.tables, &memory);
-    room.intake.modules = room.modules;
+    int result = otp_capture_open(&room.inside.capture, &options);
+    if (!result)
+        result = capture_room_publish(&room.inside);
+    room.intake.modules = room.inside.modules;
     otp_thread_snapshot_init(&room.snapshot, &room.intake, true);
     otp_futex_lock_find_functions();
-    return result ? result : otp_tables_publish(room.tables, room.modules);
+    return result;
 }
 
 static void renew_window(void) {
@@ -147,9 +136,9 @@ static void on_thread(void *unused, const struct otp_thread_state *state, const 
 }
 
 static void pass(void) {
-    struct otp_control *control = otp_capture_control(room.capture);
+    struct otp_control *control = otp_capture_control(room.inside.capture);
     uint32_t what = otp_thread_snapshot_wants(&room.snapshot, otp_clock_ns(CLOCK_MONOTONIC), true);
-    if (otp_capture_pass(room.capture, what, on_thread, NULL)) {
+    if (otp_capture_pass(room.inside.capture, what, on_thread, NULL)) {
         printf("%s\n", otp_error_text());
         exit(1);
     }
@@ -157,7 +146,7 @@ static void pass(void) {
 }
 
 static void take_snapshot(void) {
-    if (otp_thread_snapshot_begin(&room.snapshot, otp_capture_control(room.capture), 10000, 0))
+    if (otp_thread_snapshot_begin(&room.snapshot, otp_capture_control(room.inside.capture), 10000, 0))
         abort();
     pass();
     if (room.snapshot.phase != OTP_SNAPSHOT_VERIFYING)

@@ -36,6 +36,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "capture/capture.h"
+#include "capture_room.h"
 #include "kernel_guest_threads.h"
 #include "record.h"
 #include "unwind/modules.h"
@@ -397,11 +398,7 @@ static void compare_all(size_t wanted) {
 
 /* ---------------------------------------------------------------------------------------------- running */
 
-static struct {
-    struct otp_modules *modules;
-    struct otp_tables *tables;
-    struct otp_capture *capture;
-} room;
+static struct capture_room room;
 
 static int rescan(void) {
     bool changed = false;
@@ -413,14 +410,8 @@ static int rescan(void) {
 static int start(void) {
     struct otp_capture_options options = {
         .rate_hz = 1, .slots = 64, .ring_bytes = 8 << 20, .kernel_frames = true, .keep_events = true};
-    struct otp_tables_memory memory;
-    bool changed;
-    room.modules = otp_modules_new();
-    room.tables = otp_tables_new();
-    if (!room.modules || !room.tables || otp_modules_scan(room.modules, 1, &changed) ||
-        otp_tables_build(room.tables, room.modules))
+    if (capture_room_prepare(&room, &options))
         return -1;
-    otp_tables_needs(room.tables, &options.rows, &options.pages);
     options.rows = options.rows * 2 + 300000;
     options.pages = options.pages * 2 + 8192;
     uint64_t before = otp_clock_ns(CLOCK_MONOTONIC);
@@ -428,9 +419,7 @@ static int start(void) {
     if (result)
         return result;
     printf("loaded in %.1f ms\n", (double)(otp_clock_ns(CLOCK_MONOTONIC) - before) / 1e6);
-    otp_capture_tables_memory(room.capture, &memory);
-    result = otp_tables_bind(room.tables, &memory);
-    return result ? result : otp_tables_publish(room.tables, room.modules);
+    return capture_room_publish(&room);
 }
 
 static void to_stderr(void *user, enum otelprof_log_level level, const char *message) {
