@@ -39,9 +39,9 @@ struct otp_thread_keeper {
     struct otp_thread_place *places;
     struct otp_pass_counters counted; /* by the programs */
     uint64_t thread_count;            /* that the last pass looked at */
-    uint64_t stops[16];               /* of the records taken in, by enum otp_stop */
-    uint64_t ticks, failed,
-        lost; /* passes for wall time, and those that failed; samples that the window did not take */
+    uint64_t stops[OTP_STOP_COUNT];   /* of the records taken in */
+    uint64_t ticks, failed;           /* passes for wall time; passes that failed */
+    uint64_t lost;                    /* samples that the window did not take */
 };
 
 /* What it is given must outlive it. */
